@@ -1,0 +1,57 @@
+# FeatherFace. `make` prints this list; ARGS="..." is passed on to the command.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+READY  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format train evaluate predict check-data benchmark
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# torch comes first and alone: asked for beside the rest, another build of it may be chosen.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $(READY)
+
+install: $(READY) ## make the virtual environment .venv with the locked versions
+
+demo: $(READY) ## train, evaluate and predict on generated images, in about five minutes on two cores
+	$(BIN)/python -m src.demo $(ARGS)
+
+test: $(READY) ## fast tests and, where the files are, those on real data
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(READY) ## every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## rewrite the code as ruff wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: $(READY) ## python -m src.train $(ARGS)
+	$(BIN)/python -m src.train $(ARGS)
+
+evaluate: $(READY) ## python -m src.evaluate $(ARGS), such as ARGS="checkpoint=..."
+	$(BIN)/python -m src.evaluate $(ARGS)
+
+predict: $(READY) ## python -m src.predict $(ARGS), such as ARGS="checkpoint=... source=photo.jpg"
+	$(BIN)/python -m src.predict $(ARGS)
+
+check-data: $(READY) ## python -m src.check_data $(ARGS), such as ARGS="data=widerface data.root=..."
+	$(BIN)/python -m src.check_data $(ARGS)
+
+benchmark: $(READY) ## time the evaluator, the data pipeline and the network
+	$(BIN)/python -m src.benchmark $(ARGS)

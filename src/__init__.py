@@ -1,0 +1,1 @@
+"""FeatherFace: train, distil, prune, search and measure small face detectors."""

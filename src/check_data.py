@@ -1,0 +1,56 @@
+"""Entry point: look through a data set, write a report, exit with 1 if it has errors.
+
+python -m src.check_data data=widerface data.root=/path/to/WIDER_FACE
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from src.data.check import check_tree, summary_lines, write_pictures
+from src.data.widerface import inspect_split
+
+logger = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig, folder: Path) -> int:
+    """Check the tree of ``cfg.data``, write report and pictures to ``folder``, count the errors."""
+    data = hydra.utils.instantiate(cfg.data)
+    if data.generator is not None:
+        data.prepare_data()
+    report = check_tree(
+        data.root, data.image_size, decode=cfg.decode, ground_truth=data.ground_truth
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+    if "train" in report.splits:
+        write_pictures(
+            report,
+            inspect_split(data.root, "train").annotations,
+            data.augmentation,
+            folder,
+            count=cfg.num_pictures,
+            seed=cfg.seed,
+        )
+    for line in summary_lines(report):
+        logger.info("%s", line)
+    logger.info("report and pictures in %s", folder)
+    return len(report.errors)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="check_data")
+def main(cfg: DictConfig) -> None:
+    # Hydra drops return values, so the exit code has to be set here.
+    sys.exit(1 if run(cfg, Path(HydraConfig.get().runtime.output_dir)) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The only reader and writer of weights.
+
+A checkpoint is plain data: ``state_dict`` (keys ``model.<name>``) and ``featherface``, a dict of
+plain values: the network's ``model`` configuration, metrics, provenance. Lightning's files are
+supersets of it, so every file that training writes can be evaluated as it is. All
+files, ours and published ones, are read with ``weights_only=True``: they cannot run code.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from src.models import FaceDetector, build_model
+from src.models.upstream import backbone_weights, from_upstream, is_upstream
+from src.provenance import revision, versions
+
+FORMAT = 1
+PREFIX = "model."
+
+
+class Checkpoint(NamedTuple):
+    """A network and what is known of it."""
+
+    model: FaceDetector
+    metadata: dict[str, Any]
+    """``metrics``, ``revision``, ... see :func:`metadata`; empty for published weights."""
+
+
+def metadata(model: FaceDetector, **facts: Any) -> dict[str, Any]:
+    """The plain values that make a state dict of ``model`` a checkpoint."""
+    return {
+        "format": FORMAT,
+        "model": model.config,
+        "revision": revision(),
+        "versions": versions(),
+        **facts,
+    }
+
+
+def save(path: str | Path, model: FaceDetector, **facts: Any) -> None:
+    """Write a checkpoint; the file appears whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {PREFIX + key: value.detach().cpu() for key, value in model.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    torch.save({"state_dict": state, "featherface": metadata(model, **facts)}, partial)
+    os.replace(partial, path)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """The network in a file of ours or in published FeatherFace weights, in eval mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a checkpoint, a damaged one, or weights of another kind of network.
+    """
+    content = read(path)
+    if "featherface" in content:
+        facts = dict(content["featherface"])
+        if facts.get("format") != FORMAT:
+            raise ValueError(
+                f"expected a checkpoint of format {FORMAT}, got {facts.get('format')} in {path}; "
+                "it was written by another version of FeatherFace"
+            )
+        model = build_model(facts["model"])
+        weights = {
+            key.removeprefix(PREFIX): value
+            for key, value in content["state_dict"].items()
+            if key.startswith(PREFIX)
+        }
+        _load_strictly(model, weights, path)
+        return Checkpoint(model.eval(), facts)
+    state = content.get("state_dict", content)
+    if isinstance(state, Mapping) and is_upstream(state):
+        try:
+            return Checkpoint(from_upstream(state).eval(), {})
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    raise ValueError(
+        f"expected a checkpoint of FeatherFace or weights of its published code in {path}, got a "
+        f"file with the keys {', '.join(sorted(map(str, content))[:5])}"
+    )
+
+
+def load_backbone(path: str | Path, model: FaceDetector) -> None:
+    """Put ImageNet (or a detector's) backbone weights into ``model``.
+
+    Raises:
+        ValueError: the file has no such backbone.
+    """
+    content = read(path)
+    state = content.get("state_dict", content)
+    ours = {
+        key.removeprefix(PREFIX + "backbone."): value
+        for key, value in state.items()
+        if key.startswith(PREFIX + "backbone.")
+    }
+    weights = ours or backbone_weights(state)
+    if not weights:
+        raise ValueError(
+            f"expected backbone weights (keys such as 'module.stage1.0.0.weight') in {path}, got "
+            f"{', '.join(sorted(map(str, state))[:3])}"
+        )
+    _load_strictly(model.backbone, weights, path)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The content of a file of weights, on the CPU, without running any code in it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected a checkpoint file, found none at {path}; training writes "
+            "outputs/train/<run>/checkpoints/best.ckpt"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, zipfile.BadZipFile, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"expected a PyTorch checkpoint of plain tensors in {path}, got a damaged or foreign "
+            f"file ({reason[:120]})"
+        ) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"expected a dict of tensors in {path}, got a {type(content).__name__}")
+    return content
+
+
+def _load_strictly(module: torch.nn.Module, weights: Mapping[str, Tensor], path: Any) -> None:
+    """``load_state_dict`` with one sentence instead of a page for what does not fit."""
+    expected = module.state_dict()
+    wrong = sorted(
+        key
+        for key in expected.keys() | weights.keys()
+        if key not in expected or key not in weights or expected[key].shape != weights[key].shape
+    )
+    if wrong:
+        raise ValueError(
+            f"expected the {len(expected)} tensors of {type(module).__name__} in {path}, but "
+            f"{len(wrong)} are missing, extra or of another shape: {', '.join(wrong[:4])}; "
+            "it holds another network"
+        )
+    module.load_state_dict(dict(weights))

@@ -1,0 +1,234 @@
+"""Training and validation images for Lightning."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+
+from src.data.dataset import EvaluationDataset, FaceDataset, collate, collate_evaluation
+from src.data.sampling import EpochSampler
+from src.data.synthetic import SyntheticSpec, generate, is_complete
+from src.data.transforms import LongSide, Transform
+from src.data.widerface import Annotation, Reading, Split, read_split
+from src.evaluation.ground_truth import ImageTruth, read_ground_truth, truth_from_boxes
+from src.types import Batch
+
+_NAMES_SHOWN = 5
+
+logger = logging.getLogger(__name__)
+
+
+class FaceDataModule(L.LightningDataModule):
+    """Images of a WIDER FACE tree; the trainer is to be built with use_distributed_sampler=False.
+
+    Args:
+        root: folder of the tree, in either layout (see :mod:`src.data.widerface`).
+        augmentation: of training images; its result has ``image_size``.
+        image_size: side of a training image, pixels. The augmentation gets it from the same
+            setting; here it only tells others which size is trained.
+        batch_size: training images per step and process.
+        num_workers: processes that load images, of training and validation each.
+        seed: of order and augmentation, at least 0.
+        generator: writes a synthetic tree to ``root`` before it is read; None reads what is there.
+        val_split: validate on ``train`` to see whether a model fits what it was shown.
+        val_long_side: scale validation images to this longer side, pixels; None keeps each one's
+            original size, one image per batch.
+        val_batch_size: validation images per step where ``val_long_side`` is given.
+        num_train_images: use only the first N, to see a model overfit; None uses all.
+        num_val_images: the same of validation.
+        ground_truth: folder with the official .mat files; None uses ``<root>/ground_truth`` if it
+            exists, else the labels.
+
+    Raises:
+        ValueError: if a count, a size or the split is not one of those allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        augmentation: Transform,
+        image_size: int = 640,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        seed: int = 0,
+        generator: SyntheticSpec | None = None,
+        val_split: Split = "val",
+        val_long_side: int | None = None,
+        val_batch_size: int = 1,
+        num_train_images: int | None = None,
+        num_val_images: int | None = None,
+        ground_truth: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        _check_at_least(
+            1,
+            image_size=image_size,
+            batch_size=batch_size,
+            val_batch_size=val_batch_size,
+            num_train_images=num_train_images,
+            num_val_images=num_val_images,
+        )
+        _check_at_least(0, num_workers=num_workers, seed=seed)
+        if val_split not in ("train", "val"):
+            raise ValueError(f"expected data.val_split of 'train' or 'val', got {val_split!r}")
+        self.root = Path(root)
+        self.augmentation = augmentation
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.generator = generator
+        self.val_split: Split = val_split
+        self.resize = None if val_long_side is None else LongSide(val_long_side)
+        self.val_batch_size = 1 if self.resize is None else val_batch_size
+        if self.val_batch_size != val_batch_size:
+            logger.warning(
+                "data.val_batch_size=%d has no effect: images keep their original sizes, one per "
+                "batch; set data.val_long_side to batch them",
+                val_batch_size,
+            )
+        self.num_train_images = num_train_images
+        self.num_val_images = num_val_images
+        self.ground_truth = None if ground_truth is None else Path(ground_truth)
+        self._readings: dict[Split, Reading] = {}
+
+    @property
+    def train_annotations(self) -> list[Annotation]:
+        """Images trained on."""
+        return self._read("train").annotations[: self.num_train_images]
+
+    @property
+    def val_annotations(self) -> list[Annotation]:
+        """Images validated on, of all processes together."""
+        return self._read(self.val_split).annotations[: self.num_val_images]
+
+    @property
+    def names(self) -> list[str]:
+        """``event/file.jpg`` of the validation images."""
+        return [annotation.name for annotation in self.val_annotations]
+
+    def prepare_data(self) -> None:
+        """Write the synthetic tree if one was asked for and is not there yet."""
+        if self.generator is not None and not is_complete(self.root, self.generator):
+            logger.info("writing synthetic images to %s", self.root)
+            generate(self.root, self.generator)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and check the labels; a fault in them stops the run here.
+
+        Raises:
+            FileNotFoundError: if the tree, its labels or an image does not exist.
+            ValueError: if a label line or an image file is at fault.
+        """
+        if stage in (None, "fit"):
+            self._read("train")
+        if stage in (None, "fit", "validate", "test"):
+            self._read(self.val_split)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of augmented images, in an order fixed by seed and epoch."""
+        rank, world_size = self._place()
+        annotations = self.train_annotations
+        sampler = EpochSampler(len(annotations), self.seed, rank=rank, world_size=world_size)
+        return self._loader(
+            FaceDataset(annotations, self.augmentation, self.seed),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=collate,
+            # A last batch of one image makes a poor batch norm; without a full one it is all.
+            drop_last=len(sampler) >= self.batch_size,
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of validation images with their scales; every image on exactly one process."""
+        rank, world_size = self._place()
+        return self._loader(
+            EvaluationDataset(self.val_annotations[rank::world_size], self.resize),
+            batch_size=self.val_batch_size,
+            collate_fn=collate_evaluation,
+        )
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The validation images: WIDER FACE keeps the labels of its test images to itself."""
+        return self.val_dataloader()
+
+    def truth(self) -> dict[str, ImageTruth]:
+        """What the validation images show, by name, for the evaluation.
+
+        Raises:
+            FileNotFoundError: if the folder given holds no ground truth.
+            ValueError: if neither ground truth nor labels cover the validation images.
+        """
+        folder = self.ground_truth
+        if folder is None and self.val_split == "val" and (self.root / "ground_truth").is_dir():
+            folder = self.root / "ground_truth"
+        if folder is not None:
+            return _of_names(read_ground_truth(folder), self.names, folder)
+        if not self._read(self.val_split).has_labels:
+            raise ValueError(
+                f"expected labels or ground truth for the validation images of {self.root}, got "
+                "only their names; put the four official .mat files into "
+                f"{self.root / 'ground_truth'} or set data.ground_truth=<folder>"
+            )
+        logger.info(
+            "no .mat ground truth for %s: evaluating against the labels, with easy, medium and "
+            "hard decided by face height: compare such AP only within this tree",
+            self.root,
+        )
+        return {
+            annotation.name: truth_from_boxes(annotation.faces.boxes, annotation.faces.ignore)
+            for annotation in self.val_annotations
+        }
+
+    def _read(self, split: Split) -> Reading:
+        if split not in self._readings:
+            self._readings[split] = read_split(self.root, split)
+        return self._readings[split]
+
+    def _place(self) -> tuple[int, int]:
+        """Rank of this process and number of processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _loader(self, dataset: Any, **options: Any) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
+            **options,
+        )
+
+
+def _one_thread(worker: int) -> None:
+    """As many OpenCV threads as cores in each of several workers would only get in their way."""
+    cv2.setNumThreads(0)
+
+
+def _of_names(
+    truth: Mapping[str, ImageTruth], names: Sequence[str], folder: Path
+) -> dict[str, ImageTruth]:
+    unknown = [name for name in names if name not in truth]
+    if unknown:
+        raise ValueError(
+            f"expected ground truth for all {len(names):,} validation images in {folder}, got none "
+            f"for {len(unknown):,}, first {', '.join(unknown[:_NAMES_SHOWN])}; set "
+            "data.ground_truth to the folder that belongs to data.root"
+        )
+    return {name: truth[name] for name in names}
+
+
+def _check_at_least(minimum: int, **settings: int | None) -> None:
+    for name, value in settings.items():
+        if value is not None and value < minimum:
+            raise ValueError(f"expected data.{name} of at least {minimum}, got {value}")

@@ -1,0 +1,139 @@
+"""Images with their faces, one at a time and as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from src.data.sampling import sample_generator
+from src.data.transforms import MEAN_COLOUR, LongSide, Transform
+from src.data.widerface import Annotation
+from src.types import Batch, Sample, Targets
+
+
+class FaceDataset(Dataset[Sample]):
+    """Augmented training images, indexed by (epoch, index).
+
+    An image's augmentation depends on the seed, the epoch and its index alone: not on the number
+    of workers, nor on whether the run was resumed.
+
+    Args:
+        annotations: images and faces.
+        transform: the augmentation, with an image of one fixed size as its result.
+        seed: at least 0.
+    """
+
+    def __init__(self, annotations: Sequence[Annotation], transform: Transform, seed: int) -> None:
+        self.annotations = annotations
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        if not isinstance(key, tuple):
+            raise TypeError(
+                f"expected an (epoch, index) pair from EpochSampler, got {key!r}; to train on few "
+                "images use data.num_train_images instead of trainer.overfit_batches"
+            )
+        epoch, index = key
+        sample = load_sample(self.annotations[index])
+        return self.transform(sample, sample_generator(self.seed, epoch, index))
+
+
+class EvaluationDataset(Dataset[tuple[Sample, float]]):
+    """Images for measuring: only scaled, and together with their scale.
+
+    Args:
+        annotations: images and faces.
+        resize: None keeps the original size.
+    """
+
+    def __init__(self, annotations: Sequence[Annotation], resize: LongSide | None) -> None:
+        self.annotations = annotations
+        self.resize = resize
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def __getitem__(self, index: int) -> tuple[Sample, float]:
+        sample = load_sample(self.annotations[index])
+        if self.resize is None:
+            return sample, 1.0
+        return self.resize(sample), self.resize.scale(*sample.image.shape[:2])
+
+
+def load_sample(annotation: Annotation) -> Sample:
+    """Decode the image of an annotation."""
+    return Sample(read_image(annotation.path), annotation.faces, annotation.name)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode an image file to [H, W, 3] uint8 BGR.
+
+    Raises:
+        ValueError: if the file cannot be decoded; names it.
+    """
+    # The labels count pixels of the file as stored, before any EXIF rotation.
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        state = "damaged" if path.is_file() else "missing"
+        raise ValueError(
+            f"{path}: expected an image that can be decoded, got a {state} file; replace it"
+        )
+    return image
+
+
+def collate(samples: Sequence[Sample], scales: Sequence[float] | None = None) -> Batch:
+    """Join samples into a batch.
+
+    Args:
+        samples: at least one; images of differing size are padded right and below with the mean
+            colour.
+        scales: pixels of each image per pixel of the original. None for augmented images, which
+            no single scale brings back to the original; the batch then says 1.
+    """
+    heights, widths = zip(*(sample.image.shape[:2] for sample in samples), strict=True)
+    height, width = max(heights), max(widths)
+    pixels = np.empty((len(samples), 3, height, width), dtype=np.uint8)
+    for planes, sample in zip(pixels, samples, strict=True):
+        # OpenCV writes into the planes; a transposed numpy copy takes four times as long.
+        cv2.split(_padded(sample.image, height, width), list(planes))
+    faces = [sample.faces for sample in samples]
+    counts = [len(each.boxes) for each in faces]
+    boxes, landmarks, has_landmarks, ignore = (
+        torch.from_numpy(np.concatenate(column)) for column in zip(*faces, strict=True)
+    )
+    return Batch(
+        images=torch.from_numpy(pixels),
+        targets=Targets(
+            boxes=boxes,
+            landmarks=landmarks,
+            has_landmarks=has_landmarks,
+            ignore=ignore,
+            image_index=torch.repeat_interleave(torch.tensor(counts)),
+        ),
+        names=tuple(sample.name for sample in samples),
+        scales=torch.tensor([1.0] * len(samples) if scales is None else scales).float(),
+    )
+
+
+def collate_evaluation(items: Sequence[tuple[Sample, float]]) -> Batch:
+    """Join the items of an :class:`EvaluationDataset` into a batch."""
+    samples, scales = zip(*items, strict=True)
+    return collate(samples, scales)
+
+
+def _padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    below, right = height - image.shape[0], width - image.shape[1]
+    if not below and not right:
+        return image
+    return cv2.copyMakeBorder(
+        image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[float(v) for v in MEAN_COLOUR]
+    )

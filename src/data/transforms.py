@@ -1,0 +1,346 @@
+"""Training augmentation of RetinaFace and the resizing of evaluation, in numpy and OpenCV.
+
+Every transform takes a sample and a random generator and returns a new sample; the input is never
+modified, though pixels that did not change may be shared with it. Images stay uint8 throughout.
+
+Source: RetinaFace (Deng et al., CVPR 2020, arXiv 1905.00641), section 4.2 "data augmentation", and
+data/data_augment.py of github.com/biubug6/Pytorch_Retinaface; colour distortion is that of SSD
+(Liu et al., ECCV 2016, arXiv 1512.02325).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from src.types import Faces, Sample
+
+MEAN_COLOUR = (104, 117, 123)
+"""BGR mean of ImageNet, the colour of padding: it becomes zero after subtraction of the mean."""
+
+_MIRRORED_ORDER = [1, 0, 2, 4, 3]
+"""Left and right eye change places, and so do the mouth corners."""
+_INTERPOLATIONS = (
+    cv2.INTER_LINEAR,
+    cv2.INTER_CUBIC,
+    cv2.INTER_AREA,
+    cv2.INTER_NEAREST,
+    cv2.INTER_LANCZOS4,
+)
+_LEVELS = np.arange(256, dtype=np.float64)
+
+
+class Transform(Protocol):
+    """What :class:`Compose` puts in a row."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Apply transforms one after the other; none at all returns the sample."""
+
+    transforms: Sequence[Transform]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transforms", tuple(self.transforms))
+        for transform in self.transforms:
+            if not callable(transform):
+                # OmegaConf turns dataclass instances in a list back into settings.
+                raise TypeError(
+                    f"expected transforms that can be called, got {type(transform).__name__}; "
+                    "in YAML give Compose the line '_convert_: all'"
+                )
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        for transform in self.transforms:
+            sample = transform(sample, rng)
+        return sample
+
+
+@dataclass(frozen=True)
+class RandomSquareCrop:
+    """Cut a random square out of the image.
+
+    A square counts when at least one face that is not ignored lies wholly inside; with no such
+    face in the image every square counts. Faces whose centre is inside are kept, their boxes
+    clipped; landmarks are shifted and may lie outside. When no attempt counts the whole image is
+    returned.
+
+    Args:
+        scales: sides to choose from, fractions of the short side of the image.
+        attempts: squares drawn before giving up.
+    """
+
+    scales: Sequence[float] = (0.3, 0.45, 0.6, 0.8, 1.0)
+    attempts: int = 250
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            raise ValueError(
+                f"expected crop scales above 0 and up to 1, got {list(self.scales)}; "
+                "set augmentation.transforms[0].scales"
+            )
+        if self.attempts < 1:
+            raise ValueError(f"expected at least 1 crop attempt, got attempts={self.attempts}")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample.image.shape[:2]
+        # All attempts at once: dense images fail many, and a Python loop over them is slow.
+        scales = rng.choice(self.scales, size=self.attempts)
+        sides = np.maximum((scales * min(height, width)).astype(np.int64), 1)
+        lefts = rng.integers(0, width - sides + 1)
+        tops = rng.integers(0, height - sides + 1)
+        chosen = _first_holding_a_face(sample.faces, lefts, tops, sides)
+        if chosen is None:
+            return sample
+        left, top, side = int(lefts[chosen]), int(tops[chosen]), int(sides[chosen])
+
+        boxes = sample.faces.boxes
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        low = np.array([left, top], dtype=np.float32)
+        high = low + np.float32(side)
+        inside = ((centres > low) & (centres < high)).all(axis=1)
+        faces = _choose(sample.faces, inside)
+        clipped = np.clip(faces.boxes, np.tile(low, 2), np.tile(high, 2)) - np.tile(low, 2)
+        faces = _moved(faces, clipped, faces.landmarks - low)
+        faces = _choose(faces, _at_least(faces.boxes, 0.0))
+        image = sample.image[top : top + side, left : left + side]
+        return sample._replace(image=image, faces=faces)
+
+
+@dataclass(frozen=True)
+class ColourDistortion:
+    """Change brightness, contrast, saturation and hue, each with a probability of its own.
+
+    Contrast comes before or after the change of saturation and hue, at even odds.
+
+    Args:
+        brightness: largest shift, grey levels of 255.
+        contrast: interval of the factor on BGR.
+        saturation: interval of the factor on S of HSV.
+        hue: largest shift, OpenCV hue units of 2 degrees.
+        p: probability of each of the four.
+    """
+
+    brightness: float = 32.0
+    contrast: tuple[float, float] = (0.5, 1.5)
+    saturation: tuple[float, float] = (0.5, 1.5)
+    hue: int = 18
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("contrast", "saturation"):
+            interval = tuple(float(bound) for bound in getattr(self, name))
+            if len(interval) != 2 or not 0 <= interval[0] <= interval[1]:
+                raise ValueError(
+                    f"expected {name} as two factors from low to high, got {list(interval)}"
+                )
+            object.__setattr__(self, name, interval)
+        if self.brightness < 0 or not 0 <= self.hue < 90:
+            raise ValueError(
+                "expected brightness of at least 0 and hue of 0 to 89, "
+                f"got brightness={self.brightness}, hue={self.hue}"
+            )
+        _check_probability(self.p)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        # Drawn before anything is decided, so that the choices of one do not shift the others.
+        on = rng.random(4) < self.p
+        shift = rng.uniform(-self.brightness, self.brightness)
+        contrast = rng.uniform(*self.contrast)
+        saturation = rng.uniform(*self.saturation)
+        hue = int(rng.integers(-self.hue, self.hue + 1))
+        contrast_first = rng.random() < 0.5
+
+        # Each step acts on single values, so steps in a row are one table of 256 entries.
+        table = _rounded(_LEVELS + shift) if on[0] else _rounded(_LEVELS)
+        contrasted = _rounded(_LEVELS * contrast) if on[1] else None
+        if contrasted is not None and contrast_first:
+            table = contrasted[table]
+        image = sample.image
+        if on[0] or (contrasted is not None and contrast_first):
+            image = cv2.LUT(image, table)
+        if on[2] or on[3]:
+            hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+            hues = (_LEVELS + hue if on[3] else _LEVELS) % 180
+            saturations = _LEVELS * saturation if on[2] else _LEVELS
+            tables = np.stack([hues, np.clip(saturations, 0, 255), _LEVELS], axis=1)
+            hsv = cv2.LUT(hsv, tables.astype(np.uint8)[:, None])
+            image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+        if contrasted is not None and not contrast_first:
+            image = cv2.LUT(image, contrasted)
+        return sample._replace(image=image)
+
+
+@dataclass(frozen=True)
+class PadToSquare:
+    """Extend the shorter side, right or below, to the length of the longer; boxes stay.
+
+    Args:
+        fill: colour of the new pixels, BGR.
+    """
+
+    fill: tuple[int, int, int] = MEAN_COLOUR
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fill", tuple(int(value) for value in self.fill))
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample.image.shape[:2]
+        if height == width:
+            return sample
+        side = max(height, width)
+        image = cv2.copyMakeBorder(
+            sample.image,
+            0,
+            side - height,
+            0,
+            side - width,
+            cv2.BORDER_CONSTANT,
+            value=[float(value) for value in self.fill],
+        )
+        return sample._replace(image=image)
+
+
+@dataclass(frozen=True)
+class RandomMirror:
+    """Exchange left and right, of landmarks too: the left eye is the one on the left of the image.
+
+    Args:
+        p: probability.
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.p:
+            return sample
+        width = sample.image.shape[1]
+        boxes = sample.faces.boxes.copy()
+        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+        landmarks = sample.faces.landmarks[:, _MIRRORED_ORDER]
+        landmarks[:, :, 0] = width - landmarks[:, :, 0]
+        return sample._replace(
+            image=cv2.flip(sample.image, 1), faces=_moved(sample.faces, boxes, landmarks)
+        )
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Scale the image to a square of the given side, whatever its shape.
+
+    Args:
+        size: side of the result, pixels.
+        random_interpolation: draw one of five methods, as the recipe does; else bilinear, or area
+            averaging where the image shrinks.
+        min_face: faces of a shorter side below this many pixels of the result are dropped.
+    """
+
+    size: int
+    random_interpolation: bool = True
+    min_face: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_size(self.size, "data.image_size")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample.image.shape[:2]
+        if self.random_interpolation:
+            method = _INTERPOLATIONS[rng.integers(len(_INTERPOLATIONS))]
+        else:
+            method = _plain_interpolation(self.size / max(height, width))
+        image = cv2.resize(sample.image, (self.size, self.size), interpolation=method)
+        factors = np.array([self.size / width, self.size / height], dtype=np.float32)
+        return sample._replace(image=image, faces=_scaled(sample.faces, factors, self.min_face))
+
+
+@dataclass(frozen=True)
+class LongSide:
+    """Scale the image so that its longer side has a given length; for evaluation, deterministic.
+
+    Args:
+        size: longer side of the result, pixels.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        _check_size(self.size, "data.val_long_side")
+
+    def scale(self, height: int, width: int) -> float:
+        """Pixels of the result per pixel of an image of this size."""
+        return self.size / max(height, width)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Sample:
+        scale = self.scale(*sample.image.shape[:2])
+        if scale == 1:
+            return sample
+        # Factors and not a size: the short side is rounded, and a factor recomputed from the
+        # rounded length would differ from the scale that brings detections back.
+        image = cv2.resize(
+            sample.image, None, fx=scale, fy=scale, interpolation=_plain_interpolation(scale)
+        )
+        return sample._replace(image=image, faces=_scaled(sample.faces, np.float32(scale), 0.0))
+
+
+def _first_holding_a_face(
+    faces: Faces, lefts: np.ndarray, tops: np.ndarray, sides: np.ndarray
+) -> int | None:
+    """Index of the first square that holds a whole face, 0 where no face can be asked for."""
+    boxes = faces.boxes[~faces.ignore]
+    if not len(boxes):
+        return 0
+    # Against the same boxes as float32 columns, [attempts, N] at a time.
+    x1, y1, x2, y2 = boxes.T
+    low_x, low_y, side = (each.astype(np.float32)[:, None] for each in (lefts, tops, sides))
+    whole = (x1 >= low_x) & (x2 <= low_x + side) & (y1 >= low_y) & (y2 <= low_y + side)
+    accepted = whole.any(axis=1)
+    return int(accepted.argmax()) if accepted.any() else None
+
+
+def _choose(faces: Faces, keep: np.ndarray) -> Faces:
+    return Faces(*(column[keep] for column in faces))
+
+
+def _moved(faces: Faces, boxes: np.ndarray, landmarks: np.ndarray) -> Faces:
+    """Faces at new places; landmarks that do not exist stay zero."""
+    landmarks = np.where(faces.has_landmarks[:, None, None], landmarks, np.float32(0))
+    return faces._replace(boxes=boxes.astype(np.float32), landmarks=landmarks.astype(np.float32))
+
+
+def _scaled(faces: Faces, factors: np.ndarray | np.float32, min_face: float) -> Faces:
+    pair = np.broadcast_to(factors, 2)
+    faces = _moved(faces, faces.boxes * np.tile(pair, 2), faces.landmarks * pair)
+    return _choose(faces, _at_least(faces.boxes, min_face))
+
+
+def _at_least(boxes: np.ndarray, min_side: float) -> np.ndarray:
+    sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
+    return (sides > 0) & (sides >= min_side)
+
+
+def _rounded(levels: np.ndarray) -> np.ndarray:
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def _plain_interpolation(scale: float) -> int:
+    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+
+
+def _check_probability(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"expected a probability of 0 to 1, got p={p}")
+
+
+def _check_size(size: int, setting: str) -> None:
+    if size < 1:
+        raise ValueError(f"expected a size of at least 1 pixel, got {size}; set {setting}")

@@ -1,0 +1,1 @@
+"""Detection mathematics on tensors: priors, coding, assignment, losses, decoding, suppression."""

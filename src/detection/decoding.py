@@ -1,0 +1,96 @@
+"""From raw outputs to detections: scores, boxes, landmarks, suppression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from src.detection.coding import decode_boxes, decode_landmarks
+from src.detection.nms import nms
+from src.detection.priors import PriorSpec, priors_for
+from src.types import NUM_LANDMARKS, Detections, Outputs
+
+
+class Candidates(NamedTuple):
+    """Detections before suppression, padded to the fullest image; best first."""
+
+    boxes: Tensor
+    """[B, K, 4] float32, pixels."""
+    scores: Tensor
+    """[B, K] float32; 0 in padding rows."""
+    landmarks: Tensor
+    """[B, K, 5, 2] float32, pixels."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Which outputs become detections.
+
+    Args:
+        score_threshold: lowest score kept; 0.02 in the WIDER FACE protocol, higher for use.
+        nms_iou: overlap above which the worse of two boxes goes.
+        top_k: best candidates per image that enter suppression.
+    """
+
+    score_threshold: float = 0.02
+    nms_iou: float = 0.4
+    top_k: int = 5000
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.score_threshold <= 1 and 0 < self.nms_iou <= 1):
+            raise ValueError(
+                "expected score_threshold in [0, 1] and nms_iou in (0, 1], got "
+                f"{self.score_threshold} and {self.nms_iou}"
+            )
+        if self.top_k < 1:
+            raise ValueError(f"expected top_k of at least 1, got {self.top_k}")
+
+    def candidates(self, outputs: Outputs, spec: PriorSpec, height: int, width: int) -> Candidates:
+        """Boxes above the score threshold, best first; the images are ``height`` x ``width``."""
+        scores = outputs.logits.float().softmax(dim=-1)[..., 1]
+        num_kept = int((scores > self.score_threshold).sum(dim=1).max()) if len(scores) else 0
+        # Sorting and decoding only what can survive: typically 1% of the priors.
+        scores, index = scores.sort(dim=1, descending=True, stable=True)
+        scores, index = (
+            scores[:, : min(num_kept, self.top_k)],
+            index[:, : min(num_kept, self.top_k)],
+        )
+        priors = priors_for(spec, (height, width), scores.device)[index]
+        deltas = _take(outputs.deltas, index).float()
+        offsets = _take(outputs.landmarks, index).float()
+        return Candidates(
+            decode_boxes(deltas, priors, spec.variances),
+            scores.where(scores > self.score_threshold, 0),
+            decode_landmarks(offsets, priors, spec.variances),
+        )
+
+    def suppress(self, candidates: Candidates) -> list[Detections]:
+        """Non-maximum suppression per image, best first."""
+        boxes, scores, landmarks = candidates
+        keep = nms(boxes, scores > 0, iou_threshold=self.nms_iou)
+        return [
+            Detections(boxes[i, kept], scores[i, kept], landmarks[i, kept])
+            for i, kept in enumerate(keep)
+        ]
+
+    def __call__(
+        self, outputs: Outputs, spec: PriorSpec, height: int, width: int
+    ) -> list[Detections]:
+        """Detections of each image in pixels of the network input."""
+        return self.suppress(self.candidates(outputs, spec, height, width))
+
+
+def merge(parts: list[Candidates]) -> Candidates:
+    """Candidates of several views of the same images as one set, best first."""
+    boxes, scores, landmarks = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
+    points = _take(landmarks.flatten(2), order).unflatten(-1, (NUM_LANDMARKS, 2))
+    return Candidates(_take(boxes, order), scores, points)
+
+
+def _take(rows: Tensor, index: Tensor) -> Tensor:
+    """rows [B, P, k], index [B, K] -> [B, K, k]."""
+    return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))

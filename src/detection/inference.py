@@ -1,0 +1,85 @@
+"""Detection on a batch of images, on one or several views of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from src.detection.decoding import Candidates, Decoder, merge
+from src.detection.objective import Network
+from src.types import Detections
+
+MIRRORED = (1, 0, 2, 4, 3)
+"""Landmark order after a left-right flip."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Test-time augmentation: each image is seen at every scale, and mirrored if asked.
+
+    Args:
+        scales: factors on the network input; (1,) is plain single-scale testing.
+        flip: also look at the mirror image.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(float(s) for s in self.scales))
+        if not self.scales or any(s <= 0 for s in self.scales):
+            raise ValueError(f"expected at least one positive scale, got {self.scales}")
+
+
+def detect(
+    network: Network, decoder: Decoder, images: Tensor, scales: Tensor, views: Views
+) -> list[Detections]:
+    """Detect faces in a batch.
+
+    Args:
+        network: the detector.
+        decoder: thresholds.
+        images: pixels, shape [B, 3, H, W], uint8.
+        scales: shape [B]: input pixels per original pixel; detections come back in original pixels.
+        views: which versions of each image to look at.
+
+    Returns:
+        one :class:`Detections` per image.
+    """
+    parts = []
+    for scale in views.scales:
+        pixels = images if scale == 1 else _resize(images, scale)
+        for flip in (False, True) if views.flip else (False,):
+            seen = pixels.flip(-1) if flip else pixels
+            outputs = network(network.normalise(seen))
+            height, width = seen.shape[-2:]
+            found = decoder.candidates(outputs, network.priors, height, width)
+            if flip:
+                found = _mirror(found, width)
+            factor = images.shape[-1] / width
+            parts.append(found._replace(
+                boxes=found.boxes * factor, landmarks=found.landmarks * factor
+            ))  # fmt: skip
+    merged = parts[0] if len(parts) == 1 else merge(parts)
+    return [
+        found._replace(boxes=found.boxes / scale, landmarks=found.landmarks / scale)
+        for found, scale in zip(decoder.suppress(merged), scales.to(images.device), strict=True)
+    ]
+
+
+def _resize(images: Tensor, scale: float) -> Tensor:
+    size = [max(1, round(side * scale)) for side in images.shape[-2:]]
+    return F.interpolate(images.to(torch.float32), size=size, mode="bilinear", antialias=scale < 1)
+
+
+def _mirror(found: Candidates, width: int) -> Candidates:
+    x1, y1, x2, y2 = found.boxes.unbind(-1)
+    x, y = found.landmarks[:, :, MIRRORED].unbind(-1)
+    return Candidates(
+        torch.stack([width - x2, y1, width - x1, y2], dim=-1),
+        found.scores,
+        torch.stack([width - x, y], dim=-1),
+    )

@@ -1,0 +1,171 @@
+"""Loss terms of a detector: one callable per term, combined by :class:`WeightedTerms`.
+
+A term is any callable ``term(outputs, priors, targets, assignment, variances) -> scalar``. The
+defaults are RetinaFace's multi-task loss (Deng et al., CVPR 2020, eq. 1) in the form of its PyTorch
+code, with which FeatherFace was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from src.detection.coding import encode_boxes, encode_landmarks
+from src.detection.priors import PriorSpec
+from src.types import Assignment, LossTerms, Outputs, Targets
+
+
+class LossTerm(Protocol):
+    """One part of the objective."""
+
+    def __call__(
+        self,
+        outputs: Outputs,
+        priors: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        spec: PriorSpec,
+    ) -> Tensor:
+        """Outputs [B, P, .], priors [P, 4], faces, labels -> scalar, 0 (with a graph) when idle."""
+        ...
+
+
+@dataclass(frozen=True)
+class SmoothL1Boxes:
+    """Smooth L1 of the encoded boxes, summed over positives and divided by their number."""
+
+    def __call__(
+        self,
+        outputs: Outputs,
+        priors: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        spec: PriorSpec,
+    ) -> Tensor:
+        image, prior = (assignment.labels == 1).nonzero(as_tuple=True)
+        face = assignment.face_index[image, prior]
+        wanted = encode_boxes(targets.boxes[face], priors[prior], spec.variances)
+        found = outputs.deltas[image, prior].float()
+        return F.smooth_l1_loss(found, wanted, reduction="sum") / max(len(face), 1)
+
+
+@dataclass(frozen=True)
+class SmoothL1Landmarks:
+    """Smooth L1 of the encoded landmarks over positives whose face has them."""
+
+    def __call__(
+        self,
+        outputs: Outputs,
+        priors: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        spec: PriorSpec,
+    ) -> Tensor:
+        image, prior = (assignment.labels == 1).nonzero(as_tuple=True)
+        face = assignment.face_index[image, prior]
+        known = targets.has_landmarks[face]
+        image, prior, face = image[known], prior[known], face[known]
+        wanted = encode_landmarks(targets.landmarks[face], priors[prior], spec.variances)
+        found = outputs.landmarks[image, prior].float()
+        return F.smooth_l1_loss(found, wanted, reduction="sum") / max(len(face), 1)
+
+
+@dataclass(frozen=True)
+class HardNegativeCrossEntropy:
+    """Cross entropy over positives and, per image, the hardest negatives.
+
+    Source: SSD, section 2.2 (hard negative mining), ratio of RetinaFace. The sum is divided by the
+    number of positives of the batch.
+
+    Args:
+        negatives_per_positive: negatives kept per positive of the same image.
+        min_negatives: kept at least, so that an image without faces teaches too; the published crop
+            always holds a face, so the published recipe never meets that case.
+    """
+
+    negatives_per_positive: float = 7
+    min_negatives: int = 7
+
+    def __post_init__(self) -> None:
+        if self.negatives_per_positive <= 0 or self.min_negatives < 0:
+            raise ValueError(
+                "expected negatives_per_positive > 0 and min_negatives >= 0, got "
+                f"{self.negatives_per_positive} and {self.min_negatives}"
+            )
+
+    def __call__(
+        self,
+        outputs: Outputs,
+        priors: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        spec: PriorSpec,
+    ) -> Tensor:
+        positive, negative = assignment.labels == 1, assignment.labels == 0
+        loss = F.cross_entropy(
+            outputs.logits.float().flatten(0, 1), positive.long().flatten(), reduction="none"
+        ).view(positive.shape)
+        hardest = hardest_negatives(
+            loss.detach(), positive, negative, self.negatives_per_positive, self.min_negatives
+        )
+        chosen = positive | hardest
+        return loss.where(chosen, 0).sum() / positive.sum().clamp(min=1)
+
+
+def hardest_negatives(
+    loss: Tensor, positive: Tensor, negative: Tensor, ratio: float, minimum: int
+) -> Tensor:
+    """The negatives of largest loss, ``max(ratio * positives, minimum)`` per image.
+
+    Args:
+        loss: shape [B, P].
+        positive, negative: shape [B, P] bool, disjoint.
+        ratio: negatives per positive.
+        minimum: negatives at least.
+
+    Returns:
+        shape [B, P] bool.
+    """
+    wanted = (positive.sum(dim=1) * ratio).clamp(min=minimum)
+    order = loss.where(negative, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(
+        1, order, torch.arange(loss.shape[1], device=loss.device).expand_as(order)
+    )
+    return negative & (rank < wanted[:, None])
+
+
+class WeightedTerms:
+    """Sum of named loss terms.
+
+    Args:
+        terms: name -> :class:`LossTerm`.
+        weights: name -> factor; must name the same terms.
+    """
+
+    def __init__(self, terms: Mapping[str, LossTerm], weights: Mapping[str, float]) -> None:
+        if set(terms) != set(weights):
+            raise ValueError(
+                f"expected one weight per loss term {sorted(terms)}, got {sorted(weights)}"
+            )
+        self.terms = dict(terms)
+        self.weights = {name: float(weights[name]) for name in terms}
+
+    def __call__(
+        self,
+        outputs: Outputs,
+        priors: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        spec: PriorSpec,
+    ) -> LossTerms:
+        parts = {
+            name: term(outputs, priors, targets, assignment, spec)
+            for name, term in self.terms.items()
+        }
+        total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+        return LossTerms(total, parts)

@@ -1,0 +1,57 @@
+"""The supervised objective: where network, priors, assignment and loss terms meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from src.detection.assignment import Assigner
+from src.detection.losses import WeightedTerms
+from src.detection.priors import PriorSpec, priors_for
+from src.types import Batch, LossTerms, Outputs
+
+
+class Network(Protocol):
+    """What detection asks of a network; :class:`src.models.FaceDetector` is one."""
+
+    priors: PriorSpec
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W], 0 to 255, to network input."""
+        ...
+
+    def __call__(self, images: Tensor) -> Outputs:
+        """Network input to raw outputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class DetectionObjective:
+    """Supervised detection.
+
+    Args:
+        assigner: which prior answers for which face.
+        loss: what is minimised given that.
+    """
+
+    assigner: Assigner
+    loss: WeightedTerms
+
+    def __call__(self, network: Network, batch: Batch) -> tuple[Outputs, LossTerms]:
+        """Run the network on a batch and measure it against the batch's faces."""
+        outputs = network(network.normalise(batch.images))
+        return outputs, self.terms(network.priors, outputs, batch)
+
+    def terms(self, spec: PriorSpec, outputs: Outputs, batch: Batch) -> LossTerms:
+        """The loss of given outputs."""
+        priors = priors_for(spec, batch.images.shape, outputs.deltas.device)
+        # Matching and encoding stay in fp32: bf16 cannot tell neighbouring priors apart.
+        with torch.autocast(outputs.deltas.device.type, enabled=False):
+            with torch.no_grad():
+                assignment = self.assigner(
+                    priors, Outputs(*(o.detach() for o in outputs)), batch.targets
+                )
+            return self.loss(outputs, priors, batch.targets, assignment, spec)

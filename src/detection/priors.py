@@ -1,0 +1,95 @@
+"""Prior boxes: where on the image each row of the network's output looks.
+
+Source: RetinaFace (Deng et al., CVPR 2020), section 3.4, in the two-sizes-per-cell form of its
+MobileNet configuration, whose sizes are the default here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PriorSpec:
+    """Square priors per pyramid level, and the scale of the offsets that refer to them.
+
+    ``sizes[l]`` lists the sides in pixels of the priors of every cell of level ``l``; its cells are
+    ``strides[l]`` pixels apart. Levels must have equally many, so that the heads are alike.
+    ``variances`` divide the offsets of centre and size (SSD, Liu et al., ECCV 2016).
+    """
+
+    sizes: tuple[tuple[float, ...], ...] = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))
+    strides: tuple[int, ...] = (8, 16, 32)
+    variances: tuple[float, float] = (0.1, 0.2)
+
+    def __post_init__(self) -> None:
+        # Accept lists too (they come from YAML and from checkpoints), keep the value hashable.
+        object.__setattr__(
+            self, "sizes", tuple(tuple(float(s) for s in level) for level in self.sizes)
+        )
+        object.__setattr__(self, "strides", tuple(int(s) for s in self.strides))
+        object.__setattr__(self, "variances", tuple(float(v) for v in self.variances))
+        if len(self.sizes) != len(self.strides):
+            raise ValueError(
+                f"expected one list of prior sizes per stride {self.strides}, got {self.sizes}"
+            )
+        if len({len(level) for level in self.sizes}) != 1 or not self.sizes[0]:
+            raise ValueError(f"expected equally many prior sizes on every level, got {self.sizes}")
+        if any(s <= 0 for level in self.sizes for s in level) or any(s <= 0 for s in self.strides):
+            raise ValueError(
+                f"expected positive sizes and strides, got {self.sizes} and {self.strides}"
+            )
+        if len(self.variances) != 2 or any(v <= 0 for v in self.variances):
+            raise ValueError(f"expected two positive variances, got {self.variances}")
+
+    @property
+    def num_per_cell(self) -> int:
+        """Priors of one cell."""
+        return len(self.sizes[0])
+
+
+def feature_shapes(spec: PriorSpec, height: int, width: int) -> list[tuple[int, int]]:
+    """Rows and columns of every level for an image of ``height`` x ``width`` pixels."""
+    return [(-(-height // stride), -(-width // stride)) for stride in spec.strides]
+
+
+def make_priors(spec: PriorSpec, height: int, width: int) -> Tensor:
+    """All priors of an image.
+
+    Args:
+        spec: sizes and strides.
+        height, width: of the network input, pixels.
+
+    Returns:
+        Priors (cx, cy, w, h), shape [P, 4], pixels, ordered level, row, column, size: the order of
+        the network's output rows.
+    """
+    levels = []
+    for sizes, stride, (rows, columns) in zip(
+        spec.sizes, spec.strides, feature_shapes(spec, height, width), strict=True
+    ):
+        y = (torch.arange(rows, dtype=torch.float32) + 0.5) * stride
+        x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride
+        side = torch.tensor(sizes, dtype=torch.float32)
+        cy, cx, s = torch.meshgrid(y, x, side, indexing="ij")
+        levels.append(torch.stack([cx, cy, s, s], dim=-1).reshape(-1, 4))
+    return torch.cat(levels)
+
+
+@lru_cache(maxsize=32)
+def _cached_priors(spec: PriorSpec, height: int, width: int, device: torch.device) -> Tensor:
+    return make_priors(spec, height, width).to(device)
+
+
+def priors_for(spec: PriorSpec, shape: Sequence[int], device: torch.device) -> Tensor:
+    """Like :func:`make_priors` for an input of ``shape`` [..., H, W], kept on ``device``.
+
+    Building priors took longer than the network itself in the first RetinaFace releases; a training
+    run needs them for one size only.
+    """
+    return _cached_priors(spec, int(shape[-2]), int(shape[-1]), device)

@@ -1,0 +1,114 @@
+"""What the entry points share: one sentence for a user's mistake, run folders, JSON results."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.provenance import revision, versions
+
+log = logging.getLogger(__name__)
+
+USER_ERRORS = (
+    ValueError,
+    TypeError,
+    FloatingPointError,
+    OSError,
+    OmegaConfBaseException,
+    InstantiationException,
+)
+"""What wrong input raises. Anything else is our mistake and keeps its traceback."""
+
+
+def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """Turn a user's mistake into one line on the terminal; its traceback goes to the log file.
+
+    Inside a multirun the error is passed on, so that one failed job does not end the others.
+    """
+
+    @functools.wraps(task)
+    def main(config: DictConfig) -> Any:
+        try:
+            return task(config)
+        except USER_ERRORS as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            _log_traceback(error)
+            sys.exit(f"error: {describe(error)}")
+
+    return main
+
+
+def describe(error: BaseException) -> str:
+    """The sentence of an error, without what Hydra and data-loading processes wrap around it."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if "Original Traceback" in str(error):  # from a worker process: its last line is the sentence
+        return lines[-1].partition(": ")[2] or lines[-1]
+    return " ".join(lines)
+
+
+def _log_traceback(error: BaseException) -> None:
+    info = (type(error), error, error.__traceback__)
+    entry = log.makeRecord(log.name, logging.ERROR, __file__, 0, "stopped by", (), info)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(entry)
+
+
+def run_folder() -> Path:
+    """The folder of this run, made by Hydra."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def record(folder: Path, config: DictConfig, **facts: Any) -> None:
+    """Write what makes the run repeatable: resolved configuration, command, revision, versions."""
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    provenance = {
+        "command": f"python -m src.{HydraConfig.get().job.name} "
+        + " ".join(HydraConfig.get().overrides.task),
+        "revision": revision(),
+        "versions": versions(),
+        **facts,
+    }
+    write_json(folder / "run.json", provenance)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON that every reader takes: what cannot be measured (NaN) becomes null."""
+    path.write_text(json.dumps(_plain(content), indent=1) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def results_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Average precisions in per cent, one line per name."""
+    columns = ("ap_easy", "ap_medium", "ap_hard", "ap")
+    width = max(map(len, rows), default=0)
+    lines = [" " * width + "".join(f"{c.removeprefix('ap_'):>9}" for c in columns)]
+    for name, metrics in rows.items():
+        lines.append(f"{name:<{width}}" + "".join(f"{100 * metrics[c]:9.2f}" for c in columns))
+    return "\n".join(lines)

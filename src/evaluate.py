@@ -1,0 +1,93 @@
+"""Score a detector, or prediction files of any tool, by the WIDER FACE protocol.
+
+``python -m src.evaluate checkpoint=... data=widerface data.root=...`` or
+``python -m src.evaluate predictions=<folder> data=widerface data.root=...``; ``--help`` lists the
+options.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning as L
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import TQDMProgressBar
+from omegaconf import DictConfig
+
+from src import checkpoint
+from src.entry import one_sentence, record, results_table, run_folder, write_json
+from src.evaluation import WiderResult, draw_pr_curves, read_predictions, wider_ap
+from src.training import EvaluatorModule
+from src.training.callbacks import Pictures, PredictionFiles
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Evaluate what ``config`` names; writes ``metrics.json`` and pictures into ``folder``.
+
+    Returns:
+        The content of ``metrics.json``: ``ap_easy``, ``ap_medium``, ``ap_hard``, ``ap``,
+        ``ap_size_*`` (0 to 1, NaN where no face counts), ``images``, ``faces``, what was scored.
+    """
+    if (config.checkpoint is None) == (config.predictions is None):
+        raise ValueError(
+            "expected either checkpoint=<file> or predictions=<folder>, got "
+            f"checkpoint={config.checkpoint} and predictions={config.predictions}"
+        )
+    record(folder, config)
+    if config.predictions is not None:
+        result, scored = _score_files(config), {"predictions": config.predictions}
+        draw_pr_curves(result, folder / "pr_curves.png")
+    else:
+        result, scored = _score_network(config, folder), {"checkpoint": config.checkpoint}
+    metrics = {
+        **result.metrics, "images": result.num_images, "faces": result.num_faces, **scored
+    }  # fmt: skip
+    write_json(folder / "metrics.json", metrics)
+    name = Path(next(iter(scored.values()))).name
+    log.info("%d images:\n%s", result.num_images, results_table({name: result.metrics}))
+    log.info("run folder: %s", folder)
+    return metrics
+
+
+def _score_files(config: DictConfig) -> WiderResult:
+    datamodule = instantiate(config.data, _convert_="all")
+    datamodule.prepare_data()
+    datamodule.setup("test")
+    truth = datamodule.truth()
+    return wider_ap(read_predictions(Path(config.predictions), list(truth)), truth)
+
+
+def _score_network(config: DictConfig, folder: Path) -> WiderResult:
+    model = checkpoint.load(config.checkpoint).model
+    module = EvaluatorModule(
+        model, decoder=instantiate(config.decoder), views=instantiate(config.views, _convert_="all")
+    )
+    callbacks: list[L.Callback] = [Pictures(str(folder), num_images=config.num_pictures)]
+    if config.save_predictions:
+        callbacks.append(PredictionFiles(folder / "predictions"))
+    interactive = sys.stderr.isatty()
+    if interactive:
+        callbacks.append(TQDMProgressBar())
+    trainer: L.Trainer = instantiate(
+        config.trainer, logger=False, callbacks=callbacks, enable_checkpointing=False,
+        enable_progress_bar=interactive, _convert_="all",
+    )  # fmt: skip
+    trainer.test(module, instantiate(config.data, _convert_="all"), verbose=False)
+    assert module.result is not None  # test_epoch_end has run
+    return module.result
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+@one_sentence
+def main(config: DictConfig) -> float:
+    return evaluate(config, run_folder())["ap"]
+
+
+if __name__ == "__main__":
+    main()

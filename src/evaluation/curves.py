@@ -1,0 +1,54 @@
+"""A picture of the precision-recall curves of one evaluation."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from src.evaluation.ground_truth import LEVELS
+from src.evaluation.wider_ap import SIZES, WiderResult
+
+_LABELS = {
+    "easy": "Easy",
+    "medium": "Medium",
+    "hard": "Hard",
+    "size_0_16": "under 16 px",
+    "size_16_32": "16 to 32 px",
+    "size_32_96": "32 to 96 px",
+    "size_96_inf": "from 96 px",
+}
+
+
+def draw_pr_curves(result: WiderResult, path: Path) -> None:
+    """Draw precision over recall: the official settings on the left, face sizes on the right.
+
+    Args:
+        result: from ``wider_ap`` or ``WiderAP``.
+        path: the picture to write; its suffix decides the format. Folders are created.
+    """
+    # Figure, not pyplot: no global state, no window system, safe inside a training process.
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_panel(left, result, LEVELS, f"WIDER FACE settings, {result.num_images} images")
+    _draw_panel(right, result, SIZES, "Hard faces by size, sqrt(width x height)")
+    left.set_ylabel("precision")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_panel(axes: Axes, result: WiderResult, settings: tuple[str, ...], title: str) -> None:
+    for setting in settings:
+        precision, recall = result.curves[setting]
+        score = result.metrics[f"ap_{setting}"]
+        shown = "no faces" if math.isnan(score) else f"AP {100 * score:.2f}"
+        # Thresholds without a proposal have a made-up precision of 0; they are no point to draw.
+        drawn = precision > 0
+        axes.plot(recall[drawn], precision[drawn], label=f"{_LABELS[setting]} ({shown})")
+    axes.set(title=title, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(color="0.9")
+    axes.legend(loc="lower left", frameon=False)

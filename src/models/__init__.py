@@ -1,0 +1,34 @@
+"""Networks: building blocks and the detectors made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from src.models.detector import FaceDetector
+from src.models.featherface import featherface_v1
+
+__all__ = ["MODELS", "FaceDetector", "build_model", "featherface_v1"]
+
+MODELS: dict[str, Callable[..., FaceDetector]] = {"featherface_v1": featherface_v1}
+
+
+def build_model(config: Mapping[str, Any]) -> FaceDetector:
+    """The network that plain values describe: ``name`` of :data:`MODELS` and its arguments.
+
+    A table and not an import path, because these values also come from checkpoints, which may only
+    choose among networks, never name code to run.
+
+    Raises:
+        ValueError: unknown name or arguments; the message lists the known names.
+    """
+    arguments = dict(config)
+    name = arguments.pop("name", None)
+    if name not in MODELS:
+        raise ValueError(f"expected a model name of {', '.join(MODELS)}; got {name!r}")
+    try:
+        return MODELS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"expected arguments of model {name!r}, got {arguments}: {error}"
+        ) from error

@@ -1,0 +1,53 @@
+"""The shape every detector has: backbone, neck, heads, and the priors its rows refer to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.detection.priors import PriorSpec
+from src.types import Outputs
+
+MEAN_BGR = (104.0, 117.0, 123.0)
+"""Subtracted from every pixel; no scaling (of the Caffe ImageNet models, kept by RetinaFace)."""
+
+
+class FaceDetector(nn.Module):
+    """A single-stage face detector.
+
+    Args:
+        backbone: image -> list of levels.
+        neck: list of levels -> list of levels.
+        heads: list of levels -> :class:`Outputs`.
+        priors: what the output rows refer to.
+        config: plain values from which :func:`src.models.build_model` makes this network again.
+    """
+
+    mean: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module,
+        heads: nn.Module,
+        *,
+        priors: PriorSpec,
+        config: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.heads = heads
+        self.priors = priors
+        self.config = config
+        self.register_buffer("mean", torch.tensor(MEAN_BGR).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Raw outputs for normalised images [B, 3, H, W] of any size (see :meth:`normalise`)."""
+        return self.heads(self.neck(self.backbone(images)))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 or float BGR pixels [B, 3, H, W], 0 to 255, to what :meth:`forward` takes."""
+        return pixels.to(self.mean.dtype) - self.mean

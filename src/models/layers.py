@@ -1,0 +1,83 @@
+"""Convolution blocks shared by every detector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, batch normalisation, activation (LeakyReLU; ``slope=None``: none).
+
+    [B, C_in, H, W] -> [B, C_out, ceil(H / stride), ceil(W / stride)].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        slope: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
+        )
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.act = nn.Identity() if slope is None else nn.LeakyReLU(slope, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class DepthwiseSeparable(nn.Module):
+    """3x3 depthwise then 1x1 pointwise, each normed and activated (Howard et al. 2017)."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int, slope: float) -> None:
+        super().__init__()
+        self.depthwise = ConvNorm(
+            in_channels, in_channels, kernel=3, stride=stride, groups=in_channels, slope=slope
+        )
+        self.pointwise = ConvNorm(in_channels, out_channels, slope=slope)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise(self.depthwise(x))
+
+
+class ChannelShuffle(nn.Module):
+    """Reorders channels so that the groups of a following grouped use mix.
+
+    A gather with a stored index rather than view and transpose: a pruned network keeps an arbitrary
+    subset of the channels, which only an index can express.
+
+    Args:
+        channels: number of channels, divisible by ``groups``.
+        groups: number of groups.
+        order: ``interleave`` is ShuffleNet's (Zhang et al., CVPR 2018): one channel of each group
+            in turn. ``deinterleave`` is its inverse, which the published FeatherFace code computes:
+            every ``groups``-th channel first.
+    """
+
+    index: Tensor
+
+    def __init__(self, channels: int, groups: int, *, order: str = "interleave") -> None:
+        super().__init__()
+        if channels % groups:
+            raise ValueError(f"expected channels divisible by groups={groups}, got {channels}")
+        if order not in ("interleave", "deinterleave"):
+            raise ValueError(f"expected order 'interleave' or 'deinterleave', got {order!r}")
+        rows = groups if order == "interleave" else channels // groups
+        self.register_buffer("index", torch.arange(channels).view(rows, -1).t().reshape(-1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.index_select(1, self.index)
+
+
+class PerLevel(nn.ModuleList):
+    """Applies its i-th module to the i-th level of a feature pyramid: list in, list out."""
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        return [module(level) for module, level in zip(self, levels, strict=True)]

@@ -1,0 +1,104 @@
+"""Necks: feature pyramid in, feature pyramid of one width out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPSILON = 1e-4
+
+
+class Fusion(nn.Module):
+    """One BiFPN node: normalised weighted sum, SiLU, 3x3 depthwise, 1x1, batch norm.
+
+    O = sum_i w_i I_i / (eps + sum_j w_j), w = ReLU(weight) (EfficientDet, Tan et al., CVPR 2020,
+    section 3.3, fast normalised fusion).
+
+    Args:
+        channels: of inputs and output.
+        num_inputs: features that are added.
+        num_weights: fusion weights; the published FeatherFace has one too many at its P5 node,
+            which multiplies nothing but takes part in the normalisation.
+    """
+
+    def __init__(self, channels: int, num_inputs: int, *, num_weights: int | None = None) -> None:
+        super().__init__()
+        self.num_inputs = num_inputs
+        self.weight = nn.Parameter(torch.ones(num_weights or num_inputs))
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+        self.norm = _norm(channels)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        weight = torch.relu(self.weight)
+        weight = weight / (weight.sum() + EPSILON)
+        total = weight[0] * inputs[0]
+        for i in range(1, self.num_inputs):
+            total = total + weight[i] * inputs[i]
+        return self.norm(self.pointwise(self.depthwise(F.silu(total))))
+
+
+class Projection(nn.Module):
+    """1x1 convolution with bias and batch norm, to the pyramid's width."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1)
+        self.norm = _norm(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class BiFPNLayer(nn.Module):
+    """One top-down and bottom-up pass over three levels, as FeatherFace V1 has it.
+
+    With ``in_channels`` the inputs are first projected to ``channels``; P4 and P5 then have a
+    second projection of their own for the bottom-up pass.
+
+    [[B, C3, H3, W3], [B, C4, H4, W4], [B, C5, H5, W5]] -> the same with ``channels`` each.
+    """
+
+    def __init__(self, channels: int, in_channels: Sequence[int] | None = None) -> None:
+        super().__init__()
+        c3, c4, c5 = in_channels or (None, None, None)
+        self.down3, self.down4, self.down5 = (_projection(c, channels) for c in (c3, c4, c5))
+        self.up4, self.up5 = (_projection(c, channels) for c in (c4, c5))
+        self.p4_down = Fusion(channels, 2)
+        self.p3_out = Fusion(channels, 2)
+        self.p4_out = Fusion(channels, 3)
+        self.p5_out = Fusion(channels, 2, num_weights=3)
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        c3, c4, c5 = levels
+        p4 = self.down4(c4)
+        p4_down = self.p4_down(p4, _resize(self.down5(c5), p4))
+        p3 = self.down3(c3)
+        p3_out = self.p3_out(p3, _resize(p4_down, p3))
+        p4_out = self.p4_out(self.up4(c4), p4_down, _pool(p3_out))
+        return [p3_out, p4_out, self.p5_out(self.up5(c5), _pool(p4_out))]
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)  # of the EfficientDet code
+
+
+def _projection(in_channels: int | None, out_channels: int) -> nn.Module:
+    return nn.Identity() if in_channels is None else Projection(in_channels, out_channels)
+
+
+def _resize(x: Tensor, target: Tensor) -> Tensor:
+    return F.interpolate(x, size=target.shape[-2:], mode="nearest")
+
+
+def _pool(x: Tensor) -> Tensor:
+    """3x3 max pooling, stride 2, with TensorFlow's "same" padding by zeros.
+
+    Even sides are padded at their end only, and a padded zero beats negative features: both differ
+    from ``nn.MaxPool2d`` and are kept so that published weights give published results.
+    """
+    height, width = x.shape[-2:]
+    return F.max_pool2d(F.pad(x, (width % 2, 1, height % 2, 1)), 3, 2)

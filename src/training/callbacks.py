@@ -1,0 +1,121 @@
+"""Callbacks: pictures of what the network finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+from src.data.dataset import read_image
+from src.drawing import contact_sheet, draw_faces
+from src.evaluation import detection_rows, draw_pr_curves, write_predictions
+from src.types import Batch, Detections
+
+
+class Pictures(L.Callback):
+    """Draws the first validation images with their detections, and the precision-recall curves.
+
+    Written to ``folder`` (overwritten at each validation) and sent to the loggers that show images.
+
+    Args:
+        folder: where the two PNG files go.
+        num_images: how many images.
+        score_threshold: lowest score drawn; the metric's own threshold shows noise.
+    """
+
+    def __init__(self, folder: str, *, num_images: int = 8, score_threshold: float = 0.4) -> None:
+        self.folder = Path(folder)
+        self.num_images = num_images
+        self.score_threshold = score_threshold
+        self._drawn: list[np.ndarray] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._collect(batch, outputs["detections"])
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._collect(batch, outputs["detections"])
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write(trainer, pl_module)
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write(trainer, pl_module)
+
+    def _collect(self, batch: Batch, detections: list[Detections]) -> None:
+        for i, found in enumerate(detections):
+            if len(self._drawn) == self.num_images:
+                return
+            image = np.ascontiguousarray(batch.images[i].permute(1, 2, 0).cpu().numpy())
+            shown = found.scores >= self.score_threshold
+            scale = batch.scales[i]
+            self._drawn.append(
+                draw_faces(
+                    image,
+                    (found.boxes[shown] * scale).cpu().numpy(),
+                    scores=found.scores[shown].cpu().numpy(),
+                    landmarks=(found.landmarks[shown] * scale).cpu().numpy(),
+                )
+            )
+
+    def _write(self, trainer: L.Trainer, pl_module: Any) -> None:
+        drawn, self._drawn = self._drawn, []
+        if not trainer.is_global_zero or trainer.sanity_checking or not drawn:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sheet = contact_sheet(drawn, columns=min(4, len(drawn)), tile=480)
+        cv2.imwrite(str(self.folder / "predictions.png"), sheet)
+        curves = self.folder / "pr_curves.png"
+        draw_pr_curves(pl_module.result, curves)
+        pictures = {"predictions": sheet, "pr_curves": read_image(curves)}
+        for logger in trainer.loggers:
+            for name, picture in pictures.items():
+                rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(
+                        f"pictures/{name}", rgb, trainer.global_step, dataformats="HWC"
+                    )
+                elif isinstance(logger, WandbLogger):
+                    logger.log_image(f"pictures/{name}", [rgb], step=trainer.global_step)
+
+
+class PredictionFiles(L.Callback):
+    """Writes the detections of a test run as official per-image files, for other tools to score.
+
+    Args:
+        folder: where they go, ``<folder>/<event>/<image>.txt``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        for name, found in zip(batch.names, outputs["detections"], strict=True):
+            write_predictions(self.folder, name, detection_rows(found))

@@ -1,0 +1,153 @@
+"""The Lightning module of any detector with any objective: teacher, baseline, fine-tune."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from src import checkpoint
+from src.detection.decoding import Decoder
+from src.detection.inference import Views
+from src.detection.objective import DetectionObjective
+from src.models import FaceDetector
+from src.training.evaluator import EvaluatorModule
+from src.types import Batch, LossTerms
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LearningRateScaling:
+    """How the learning rate follows the batch size.
+
+    Args:
+        reference_batch: images per optimizer step the configured rate was chosen for.
+        rule: ``linear`` (Goyal et al. 2017), ``sqrt`` or ``none``.
+    """
+
+    reference_batch: int = 32
+    rule: str = "linear"
+
+    POWERS = {"linear": 1.0, "sqrt": 0.5, "none": 0.0}  # noqa: RUF012 - not a field
+
+    def __post_init__(self) -> None:
+        if self.rule not in self.POWERS:
+            raise ValueError(
+                f"expected a scaling rule of {', '.join(self.POWERS)}; got {self.rule!r}"
+            )
+
+    def factor(self, batch: int) -> float:
+        """What the configured rate is multiplied by when a step sees ``batch`` images."""
+        return (batch / self.reference_batch) ** self.POWERS[self.rule]
+
+
+class DetectorModule(EvaluatorModule):
+    """Trains a detector, and evaluates it as it goes.
+
+    Args:
+        model: the network.
+        objective: what is minimised.
+        decoder: thresholds of validation and test.
+        views: test-time augmentation of validation and test.
+        optimizer: ``parameters -> Optimizer``.
+        schedule: ``(optimizer, steps_per_epoch, total_steps) -> LRScheduler``; see
+            :mod:`src.training.schedules`.
+        scaling: how the learning rate follows the batch size.
+
+    The data module of the trainer must give ``batch_size`` besides what evaluation asks of it.
+    """
+
+    def __init__(
+        self,
+        model: FaceDetector,
+        objective: DetectionObjective,
+        *,
+        decoder: Decoder,
+        views: Views,
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[..., LRScheduler],
+        scaling: LearningRateScaling,
+    ) -> None:
+        super().__init__(model, decoder=decoder, views=views)
+        self.objective = objective
+        self.make_optimizer = optimizer
+        self.make_schedule = schedule
+        self.scaling = scaling
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        _, terms = self.objective(self.model, batch)
+        if not torch.isfinite(terms.total):
+            raise FloatingPointError(_describe_nonfinite(terms, batch))
+        self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch.images))
+        self.log_dict(
+            {f"train/{name}": part for name, part in terms.parts.items()},
+            batch_size=len(batch.images),
+        )
+        return terms.total
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        gradients = {n: p.grad for n, p in self.named_parameters() if p.grad is not None}
+        norm = torch.nn.utils.get_total_norm(list(gradients.values()))
+        if not torch.isfinite(norm):
+            culprits = [n for n, g in gradients.items() if not torch.isfinite(g).all()]
+            raise FloatingPointError(
+                f"expected finite gradients, got NaN or infinity at step {self.global_step} in "
+                f"{len(culprits)} of {len(gradients)} parameters: {', '.join(culprits[:5])}; "
+                "lower optimizer.lr or set trainer.gradient_clip_val"
+            )
+        self.log("train/gradient_norm", norm)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        batch = self.images_per_step
+        factor = self.scaling.factor(batch)
+        for group in optimizer.param_groups:
+            group["lr"] *= factor
+        log.info(
+            "learning rate %.3g for %d images per step (configured for %d, rule %s: x%.3g)",
+            optimizer.param_groups[0]["lr"], batch, self.scaling.reference_batch,
+            self.scaling.rule, factor,
+        )  # fmt: skip
+        total = int(self.trainer.estimated_stepping_batches)
+        per_epoch = -(-self.trainer.num_training_batches // self.trainer.accumulate_grad_batches)
+        schedule = self.make_schedule(optimizer, int(per_epoch), total)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    @property
+    def images_per_step(self) -> int:
+        """Images behind one optimizer step, over all devices and accumulated batches."""
+        loader = self.trainer.datamodule  # type: ignore[attr-defined]
+        return loader.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
+        metrics = {} if self.result is None else dict(self.result.metrics)
+        checkpoint_["featherface"] = checkpoint.metadata(self.model, metrics=metrics)
+
+    def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
+        saved = checkpoint_.get("featherface", {}).get("model")
+        if saved != self.model.config:
+            raise ValueError(
+                f"expected a checkpoint of the network {self.model.config} to resume from, got one "
+                f"of {saved}; resume with the model options of that run"
+            )
+
+
+def _describe_nonfinite(terms: LossTerms, batch: Batch) -> str:
+    values = ", ".join(f"{name}={float(part):.4g}" for name, part in terms.parts.items())
+    return (
+        f"expected a finite loss, got {float(terms.total)} ({values}) on the images "
+        f"{', '.join(batch.names)}; check their labels (python -m src.check_data), lower "
+        "optimizer.lr or set trainer.gradient_clip_val"
+    )

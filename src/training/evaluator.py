@@ -1,0 +1,72 @@
+"""The Lightning module that measures a detector; training modules add to it."""
+
+from __future__ import annotations
+
+import logging
+
+import lightning as L
+
+from src.detection.decoding import Decoder
+from src.detection.inference import Views, detect
+from src.evaluation import WiderAP, WiderResult
+from src.models import FaceDetector
+from src.types import Batch, Detections
+
+log = logging.getLogger(__name__)
+
+
+class EvaluatorModule(L.LightningModule):
+    """Finds faces in the images of the data module and scores them by the WIDER FACE protocol.
+
+    Args:
+        model: the network.
+        decoder: thresholds.
+        views: test-time augmentation.
+
+    The data module of the trainer must give ``truth()``, the ground truth of its evaluated images.
+    ``result`` holds the last evaluation.
+    """
+
+    def __init__(self, model: FaceDetector, *, decoder: Decoder, views: Views) -> None:
+        super().__init__()
+        self.model = model
+        self.decoder = decoder
+        self.views = views
+        self.metric: WiderAP | None = None
+        self.result: WiderResult | None = None
+        self.evaluated_step = -1
+
+    def setup(self, stage: str) -> None:
+        if self.metric is None:
+            self.metric = WiderAP(self.trainer.datamodule.truth())  # type: ignore[attr-defined]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
+        return {"detections": self._evaluate(batch)}
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
+        return {"detections": self._evaluate(batch)}
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_result("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_result("test")
+
+    def _evaluate(self, batch: Batch) -> list[Detections]:
+        assert self.metric is not None  # made in setup
+        found = detect(self.model, self.decoder, batch.images, batch.scales, self.views)
+        self.metric.update(batch.names, found)
+        return found
+
+    def _log_result(self, stage: str) -> None:
+        assert self.metric is not None
+        self.result = self.metric.compute()
+        self.metric.reset()
+        self.evaluated_step = self.global_step
+        # Every rank computes the same value from all ranks' detections: nothing left to reduce.
+        self.log_dict(
+            {f"{stage}/{name}": value for name, value in self.result.metrics.items()},
+            rank_zero_only=True,
+        )
+        self.log("val_ap" if stage == "val" else "test_ap", self.result.metrics["ap"],
+                 prog_bar=True, logger=False, rank_zero_only=True)  # fmt: skip

@@ -1,0 +1,60 @@
+"""The CSV log of a run, which a resumed run continues."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import cast
+
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class RunCSVLogger(CSVLogger):
+    """``metrics.csv`` in the run folder. Lightning's own logger deletes the file of a killed run.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=50)
+        self._first_step: int | None = None
+
+    def resume_at(self, step: int) -> None:
+        """Keep what the file holds of the steps before ``step``; what came after is done again."""
+        self._first_step = step
+
+    @property
+    @rank_zero_only
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None:
+            file = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+            rows, columns = self._earlier_rows(file)
+            file.unlink(missing_ok=True)
+            self._experiment = _Writer(log_dir=self.log_dir)
+            if rows:
+                with file.open("w", newline="") as stream:
+                    writer = csv.DictWriter(stream, columns)
+                    writer.writeheader()
+                    writer.writerows(rows)
+                self._experiment.metrics_keys = columns
+        return cast(ExperimentWriter, self._experiment)
+
+    def _earlier_rows(self, file: Path) -> tuple[list[dict[str, str]], list[str]]:
+        if self._first_step is None or not file.exists():
+            return [], []
+        with file.open(newline="") as stream:
+            reader = csv.DictReader(stream)
+            # A kill can cut the last line short.
+            rows = [row for row in reader if None not in row.values() and row["step"].isdigit()]
+            rows = [row for row in rows if int(row["step"]) < self._first_step]
+            return rows, list(reader.fieldnames or [])
+
+
+class _Writer(ExperimentWriter):
+    """Without the warning that files in the run folder will be deleted: none is."""
+
+    def _check_log_dir_exists(self) -> None:
+        pass

@@ -1,0 +1,35 @@
+"""Fixtures of the whole suite: real data when there is some, a small generated tree."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("FEATHERFACE_SHARED", ROOT.parent / "shared"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip_real = pytest.mark.skip(
+        reason=f"no real WIDER FACE files in {SHARED}; set FEATHERFACE_SHARED"
+    )
+    skip_gpu = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if "real_data" in item.keywords and not SHARED.is_dir():
+            item.add_marker(skip_real)
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(skip_gpu)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the real files; ask for it in tests marked ``real_data`` only."""
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
