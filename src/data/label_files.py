@@ -62,6 +62,10 @@ class Labels:
 
 
 def parse_retinaface(file: Path, problems: list[Problem]) -> Labels:
+    """Read a ``label.txt``; faces may also have the four numbers of their box only.
+
+    Lines at fault are left out and appended to ``problems``.
+    """
     labels = Labels()
     for number, line in enumerate(_lines(file), start=1):
         if line.startswith("#"):
@@ -76,52 +80,48 @@ def parse_retinaface(file: Path, problems: list[Problem]) -> Labels:
             continue
         row = _numbers(tokens, (NUM_COLUMNS, 4), file, number, problems)
         if row is not None:
-            labels.add_face(
-                row if len(row) == NUM_COLUMNS else _without_landmarks(row, 1.0), number
-            )
+            complete = row if len(row) == NUM_COLUMNS else _without_landmarks(row, 1.0)
+            labels.add_face(complete, number)
     return labels
 
 
 def parse_official(file: Path, problems: list[Problem]) -> Labels:
+    """Read a ``wider_face_<split>_bbx_gt.txt``.
+
+    Lines at fault are left out and appended to ``problems``.
+    """
     labels = Labels()
-    lines = list(_lines(file))
-    position = 0
-    while position < len(lines):
-        name = lines[position].strip()
-        if not _is_name(name):
-            if name:
-                message = f"expected an image name, got {_quoted(name)}; does the count above agree"
-                problems.append(Problem("label", file, position + 1, message + "?"))
-            position += 1
+    lines = [(number, line.strip()) for number, line in enumerate(_lines(file), start=1)]
+    lines = [(number, line) for number, line in lines if line]
+    starts = [i for i, (_, line) in enumerate(lines) if line.lower().endswith(IMAGE_SUFFIXES)]
+    if lines and (not starts or starts[0] > 0):
+        message = f"expected an image name, got {_quoted(lines[0][1])}"
+        problems.append(Problem("label", file, lines[0][0], message))
+    # From name to name, so that a wrong count spoils the faces of one image only.
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        number, name = lines[start]
+        labels.add_image(name, number)
+        number, count = lines[start + 1] if start + 1 < end else (number, "")
+        if not count.isdigit():
+            message = f"expected the number of faces of {name}, got {_quoted(count)}"
+            problems.append(Problem("label", file, number, message))
             continue
-        labels.add_image(name, position + 1)
-        position += 1
-        count_text = lines[position].strip() if position < len(lines) else ""
-        if not count_text.isdigit():
-            message = f"expected the number of faces of {name}, got {_quoted(count_text)}"
-            problems.append(Problem("label", file, position + 1, message))
-            while position < len(lines) and not _is_name(lines[position]):
-                position += 1
-            continue
-        position += 1
-        count = int(count_text)
-        # An image without faces is followed by one line of zeros all the same.
-        rows = count or int(position < len(lines) and not _is_name(lines[position]))
-        for index in range(rows):
-            if position >= len(lines) or _is_name(lines[position]):
-                message = f"expected {count} faces of {name}, got {index}"
-                problems.append(Problem("label", file, position + 1, message))
-                break
-            tokens = lines[position].split()
-            row = _numbers(tokens, (10,), file, position + 1, problems) if count else None
+        faces = lines[start + 2 : end]
+        if int(count) == 0 and len(faces) <= 1:
+            continue  # the line of zeros
+        if len(faces) != int(count):
+            message = f"expected {count} faces of {name}, got {len(faces)}"
+            problems.append(Problem("label", file, number, message))
+        for number, line in faces:
+            row = _numbers(line.split(), (10,), file, number, problems)
             if row is not None:
-                invalid = row[_INVALID_COLUMN] != 0
-                labels.add_face(_without_landmarks(row[:4], 0.0 if invalid else 1.0), position + 1)
-            position += 1
+                quality = 0.0 if row[_INVALID_COLUMN] else 1.0
+                labels.add_face(_without_landmarks(row[:4], quality), number)
     return labels
 
 
 def parse_names(file: Path, problems: list[Problem]) -> Labels:
+    """Read a list of names, one per line: images without labels."""
     labels = Labels()
     for number, line in enumerate(_lines(file), start=1):
         if line.strip():
@@ -132,10 +132,6 @@ def parse_names(file: Path, problems: list[Problem]) -> Labels:
 def _lines(file: Path) -> list[str]:
     # Undecodable bytes become a visible character and so a message with a line number.
     return file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-
-
-def _is_name(line: str) -> bool:
-    return line.strip().lower().endswith(IMAGE_SUFFIXES)
 
 
 def _without_landmarks(box: list[float], quality: float) -> list[float]:

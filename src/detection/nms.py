@@ -29,7 +29,7 @@ def nms(boxes: Tensor, valid: Tensor, *, iou_threshold: float) -> Tensor:
     Returns:
         shape [B, K] bool, True where the box is kept.
     """
-    if boxes.shape[:-1] != valid.shape or boxes.shape[-1] != 4:
+    if boxes.ndim != 3 or boxes.shape != (*valid.shape, 4):
         raise ValueError(
             "expected boxes [B, K, 4] and valid [B, K], got "
             f"{tuple(boxes.shape)} and {tuple(valid.shape)}"

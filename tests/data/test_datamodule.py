@@ -313,7 +313,7 @@ class Recorder(L.LightningModule):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore")  # of Lightning, about loaders this small
 def test_lightning_sets_the_epoch_also_after_a_resume(small_tree: Path, tmp_path: Path) -> None:
     def fit(epochs: int, checkpoint: Path | None = None) -> tuple[Recorder, L.Trainer]:
         recorder = Recorder()
