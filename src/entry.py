@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
 
     @functools.wraps(task)
     def main(config: DictConfig) -> Any:
+        _quieten()
         try:
             return task(config)
         except USER_ERRORS as error:
@@ -63,6 +65,18 @@ def describe(error: BaseException) -> str:
     return " ".join(lines)
 
 
+def _quieten() -> None:
+    """Silence what the libraries say that no user of ours can act on."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        r".*isinstance\(treespec, LeafSpec\)",  # Lightning about itself
+        r"The number of training batches .* is smaller than the logging interval",
+        r"The '\w+_dataloader' does not have many workers",  # data.num_workers is the user's choice
+        r"Checkpoint directory .* exists and is not empty",  # a resumed run
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
 def _log_traceback(error: BaseException) -> None:
     info = (type(error), error, error.__traceback__)
     entry = log.makeRecord(log.name, logging.ERROR, __file__, 0, "stopped by", (), info)
@@ -79,9 +93,9 @@ def run_folder() -> Path:
 def record(folder: Path, config: DictConfig, **facts: Any) -> None:
     """Write what makes the run repeatable: resolved configuration, command, revision, versions."""
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    job = HydraConfig.get()
     provenance = {
-        "command": f"python -m src.{HydraConfig.get().job.name} "
-        + " ".join(HydraConfig.get().overrides.task),
+        "command": " ".join(["python", "-m", f"src.{job.job.name}", *job.overrides.task]),
         "revision": revision(),
         "versions": versions(),
         **facts,

@@ -68,7 +68,9 @@ def _score_network(config: DictConfig, folder: Path) -> WiderResult:
     module = EvaluatorModule(
         model, decoder=instantiate(config.decoder), views=instantiate(config.views, _convert_="all")
     )
-    callbacks: list[L.Callback] = [Pictures(str(folder), num_images=config.num_pictures)]
+    callbacks: list[L.Callback] = []
+    if config.num_pictures:
+        callbacks.append(Pictures(folder, config.num_pictures))
     if config.save_predictions:
         callbacks.append(PredictionFiles(folder / "predictions"))
     interactive = sys.stderr.isatty()

@@ -9,69 +9,61 @@ from pathlib import Path
 import hydra
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.entry import one_sentence, record, results_table, run_folder, write_json
 from src.models import FaceDetector, build_model
+from src.training import DetectorModule
 from src.training.callbacks import Pictures
+from src.training.logging import RunCSVLogger, close
 
 log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig, folder: Path) -> float:
-    """Train what ``config`` describes in ``folder``; returns the best mean average precision."""
-    last = folder / "checkpoints" / "last.ckpt"
-    resume = resume_from(config, last)
+    """Train what ``config`` describes in ``folder``; returns the best mean average precision.
+
+    Writes ``checkpoints/{best,last}.ckpt``, ``metrics.json``, ``metrics.csv``, ``config.yaml``,
+    ``run.json`` and ``pictures/``.
+    """
+    check_processes(config)
+    checkpoints = folder / "checkpoints"
+    resume = resume_from(config, checkpoints / "last.ckpt")
     L.seed_everything(config.seed, workers=True, verbose=False)
     record(folder, config, seed=config.seed)
 
     datamodule = instantiate(config.data, _convert_="all")
     model = initial_model(config)
-    module = instantiate(config.module, model=model, _convert_="all")
+    module: DetectorModule = instantiate(config.module, model=model, _convert_="all")
     best = ModelCheckpoint(
-        last.parent, filename="best", monitor="val/ap", mode="max", enable_version_counter=False
+        checkpoints, filename="best", monitor="val/ap", mode="max", enable_version_counter=False
     )
-    callbacks = [
-        best,
-        # Of its own, at the end of every epoch: a killed run goes on from here.
-        ModelCheckpoint(
-            last.parent, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-        ),
-        LearningRateMonitor(logging_interval="step"),
-        Pictures(str(folder / "pictures")),
-    ]
-    if config.ema.callback is not None:
-        callbacks.append(instantiate(config.ema.callback))
-    if sys.stderr.isatty():
-        callbacks.append(TQDMProgressBar())
-    loggers = [instantiate(logger) for logger in config.logger.values()]
-    trainer: L.Trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=loggers,
-        enable_progress_bar=sys.stderr.isatty(), _convert_="all",
-    )  # fmt: skip
+    trainer = make_trainer(config, folder, best)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+        if resume and isinstance(logger, RunCSVLogger):
+            logger.resume_at(checkpoint.read(resume)["global_step"])
     if config.compile:
         model.compile()
 
     try:
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
-        if trainer.is_global_zero and trainer.interrupted:
-            raise KeyboardInterrupt
         if module.evaluated_step != trainer.global_step:  # max_steps ended between validations
             trainer.validate(module, datamodule, verbose=False)
-            if best.best_model_score is None or module.result.metrics["ap"] > best.best_model_score:
-                trainer.save_checkpoint(last.parent / "best.ckpt")
+            assert module.result is not None  # validate has run
+            if not (best.best_model_score or 0) >= module.result.metrics["ap"]:
+                trainer.save_checkpoint(checkpoints / "best.ckpt")
     finally:
-        for logger in loggers:
-            logger.finalize("finished")
+        close(trainer.loggers)
 
-    metrics = checkpoint.read(last.parent / "best.ckpt")["featherface"]["metrics"]
+    metrics = checkpoint.read(checkpoints / "best.ckpt")["featherface"]["metrics"]
     if trainer.is_global_zero:
-        write_json(
-            folder / "metrics.json", {**metrics, "checkpoint": str(last.parent / "best.ckpt")}
-        )
+        scored = {"checkpoint": str(checkpoints / "best.ckpt")}
+        write_json(folder / "metrics.json", {**metrics, **scored})
         log.info("best of this run:\n%s", results_table({config.run: metrics}))
         log.info("run folder: %s", folder)
     return float(metrics["ap"])
@@ -93,6 +85,40 @@ def initial_model(config: DictConfig) -> FaceDetector:
     return model.train()
 
 
+def make_trainer(config: DictConfig, folder: Path, best: ModelCheckpoint) -> L.Trainer:
+    """The Lightning trainer with its callbacks and loggers."""
+    interactive = sys.stderr.isatty()  # a bar in a log file is noise
+    callbacks = [
+        best,
+        # Of its own, at the end of every epoch: a killed run goes on from here.
+        ModelCheckpoint(
+            best.dirpath,
+            filename="last",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+        *([LearningRateMonitor(logging_interval="step")] if config.logger else []),
+        *([Pictures(folder / "pictures", config.num_pictures)] if config.num_pictures else []),
+        *([TQDMProgressBar()] if interactive else []),
+        *([instantiate(config.ema.callback)] if config.ema.callback else []),
+    ]
+    loggers = [instantiate(logger) for logger in config.logger.values()]
+    return instantiate(
+        config.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=interactive,
+        _convert_="all",
+    )  # fmt: skip
+
+
+def check_processes(config: DictConfig) -> None:
+    """Refuse several processes per job inside a multirun: each would replay the whole multirun."""
+    devices = config.trainer.devices
+    if HydraConfig.get().mode == RunMode.MULTIRUN and devices != 1:
+        raise ValueError(
+            f"expected trainer.devices=1 inside a multirun, got {devices}: every process of a job "
+            "would start the multirun again; run each setting as a command of its own"
+        )
+
+
 def resume_from(config: DictConfig, last: Path) -> Path | None:
     """The checkpoint to go on from; None to start.
 
@@ -107,13 +133,10 @@ def resume_from(config: DictConfig, last: Path) -> Path | None:
                 "resume=true to continue that run, or choose another name with run=NAME"
             )
         return None
-    named = any(
-        o.split("=")[0] in ("run", "hydra.run.dir") for o in HydraConfig.get().overrides.task
-    )
-    if not named:
-        runs = sorted(
-            last.parents[2].glob("*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime
-        )
+    given = HydraConfig.get().overrides
+    if not any(o.split("=")[0] in ("run", "hydra.run.dir") for o in [*given.task, *given.hydra]):
+        runs = list(last.parents[2].glob("*/checkpoints/last.ckpt"))
+        runs.sort(key=lambda file: file.stat().st_mtime)
         newest = f"; the newest is run={runs[-1].parents[1].name}" if runs else ""
         raise ValueError(f"expected run=NAME beside resume=true, to say which run goes on{newest}")
     if not last.exists():

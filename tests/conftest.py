@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# Tiny networks gain nothing from threads, and tests run side by side.
+torch.set_num_threads(1)
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FEATHERFACE_SHARED", ROOT.parent / "shared"))
 

@@ -27,8 +27,8 @@ class Pictures(L.Callback):
         score_threshold: lowest score drawn; the metric's own threshold shows noise.
     """
 
-    def __init__(self, folder: str, *, num_images: int = 8, score_threshold: float = 0.4) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, num_images: int, *, score_threshold: float = 0.4) -> None:
+        self.folder = folder
         self.num_images = num_images
         self.score_threshold = score_threshold
         self._drawn: list[np.ndarray] = []

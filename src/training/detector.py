@@ -145,9 +145,9 @@ class DetectorModule(EvaluatorModule):
 
 
 def _describe_nonfinite(terms: LossTerms, batch: Batch) -> str:
-    values = ", ".join(f"{name}={float(part):.4g}" for name, part in terms.parts.items())
+    values = ", ".join(f"{name}={part.item():.4g}" for name, part in terms.parts.items())
     return (
-        f"expected a finite loss, got {float(terms.total)} ({values}) on the images "
+        f"expected a finite loss, got {terms.total.item()} ({values}) on the images "
         f"{', '.join(batch.names)}; check their labels (python -m src.check_data), lower "
         "optimizer.lr or set trainer.gradient_clip_val"
     )

@@ -63,6 +63,12 @@ class EvaluatorModule(L.LightningModule):
         self.result = self.metric.compute()
         self.metric.reset()
         self.evaluated_step = self.global_step
+        if stage == "val" and not self.trainer.sanity_checking:
+            shown = "  ".join(
+                f"{level} {100 * self.result.metrics[f'ap_{level}']:.2f}"
+                for level in ("easy", "medium", "hard")
+            )
+            log.info("epoch %d, step %d: AP %s", self.current_epoch, self.global_step, shown)
         # Every rank computes the same value from all ranks' detections: nothing left to reduce.
         self.log_dict(
             {f"{stage}/{name}": value for name, value in self.result.metrics.items()},

@@ -1,12 +1,13 @@
-"""The CSV log of a run, which a resumed run continues."""
+"""Loggers of a run: the CSV file that a resumed run continues, and how the others are closed."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -21,6 +22,9 @@ class RunCSVLogger(CSVLogger):
     def __init__(self, folder: str) -> None:
         super().__init__(folder, name="", version="", flush_logs_every_n_steps=50)
         self._first_step: int | None = None
+
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Nothing: the run folder has ``config.yaml``."""
 
     def resume_at(self, step: int) -> None:
         """Keep what the file holds of the steps before ``step``; what came after is done again."""
@@ -51,6 +55,14 @@ class RunCSVLogger(CSVLogger):
             rows = [row for row in reader if None not in row.values() and row["step"].isdigit()]
             rows = [row for row in rows if int(row["step"]) < self._first_step]
             return rows, list(reader.fieldnames or [])
+
+
+def close(loggers: Iterable[Logger]) -> None:
+    """Flush what the loggers hold; ends a W&B run, which the next job of a multirun would go on."""
+    for logger in loggers:
+        logger.finalize("finished")
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
 
 
 class _Writer(ExperimentWriter):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from src.data.synthetic import MANIFEST, SyntheticSpec, generate, is_complete
-from src.data.synthetic_faces import Light, draw_person
-from src.data.synthetic_scenes import MAX_SHARE, MIN_HEIGHT, SCENES, draw_scene, scaled_height
+from src.data.synthetic import SyntheticSpec, generate, is_complete
+from src.data.synthetic.figure import Light
+from src.data.synthetic.layout import MAX_SHARE, MIN_HEIGHT, scaled_height
+from src.data.synthetic.person import draw_person
+from src.data.synthetic.scene import SCENES, draw_scene
+from src.data.synthetic.tree import MANIFEST
 from src.data.widerface import read_annotations
 from src.evaluation.ground_truth import read_ground_truth
 
-SPEC = SyntheticSpec(num_train=8, num_val=4, size=96, seed=3)
+SPEC = SyntheticSpec(num_train=8, num_val=2, size=64, seed=3)  # 8: the last one shows no face
 FLAT = Light(0.3, -0.4, 0.5)
 
 
@@ -68,9 +74,16 @@ def test_worker_processes_give_the_same_bytes(tree: Path, tmp_path: Path) -> Non
     assert contents(tmp_path / "parallel") == contents(tree)
 
 
+def test_workers_start_without_torch_and_scipy() -> None:
+    code = "import sys, src.data.synthetic.worker; print({'torch', 'scipy'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
 def test_an_image_depends_on_seed_and_index_only(tree: Path, tmp_path: Path) -> None:
-    fewer = SyntheticSpec(num_train=3, num_val=1, size=SPEC.size, seed=SPEC.seed)
-    other = SyntheticSpec(num_train=3, num_val=1, size=SPEC.size, seed=SPEC.seed + 1)
+    fewer = replace(SPEC, num_train=3, num_val=1)
+    other = replace(fewer, seed=SPEC.seed + 1)
     generate(tmp_path / "fewer", fewer, num_workers=0)
     generate(tmp_path / "other", other, num_workers=0)
     whole, part, differing = (
@@ -258,9 +271,10 @@ def test_heights_keep_their_place_in_the_range() -> None:
 
 def test_is_complete(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_complete(tree, SPEC)
-    assert not is_complete(tree, SyntheticSpec(num_train=9, num_val=4, size=96, seed=3))
+    for field in ("num_train", "num_val", "size", "seed"):
+        assert not is_complete(tree, replace(SPEC, **{field: getattr(SPEC, field) + 1}))
     assert not is_complete(tmp_path / "absent", SPEC)
-    monkeypatch.setattr("src.data.synthetic.VERSION", 0)  # another release drew it
+    monkeypatch.setattr("src.data.synthetic.tree.VERSION", 0)  # another release drew it
     assert not is_complete(tree, SPEC)
 
 
@@ -295,7 +309,7 @@ def test_a_failed_generation_leaves_nothing(
     def fail(*_: object) -> None:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr("src.data.synthetic.write_ground_truth", fail)
+    monkeypatch.setattr("src.evaluation.ground_truth.write_ground_truth", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         generate(tmp_path / "data", SyntheticSpec(1, 1, 48), num_workers=0)
     assert not list(tmp_path.iterdir())

@@ -110,7 +110,9 @@ def scene() -> torch.Tensor:
     return image
 
 
-@pytest.mark.parametrize("views", [Views(), Views(flip=True), Views((1.0, 2.0)), Views((2.0,), True)])
+@pytest.mark.parametrize(
+    "views", [Views(), Views(flip=True), Views((1.0, 2.0)), Views((2.0,), True)]
+)
 def test_views_see_the_same_faces(views):
     found = detect(Painted([100, 200]), Decoder(), scene(), torch.ones(2), views)
     assert len(found[1].boxes) == 0

@@ -43,9 +43,7 @@ def test_terms_equal_a_loop_over_positives(setting):
             if targets.has_landmarks[face]:
                 num_points += 1
                 wanted = encode_landmarks(targets.landmarks[face], priors[prior], SPEC.variances)
-                points += F.smooth_l1_loss(
-                    outputs.landmarks[image, prior], wanted, reduction="sum"
-                )
+                points += F.smooth_l1_loss(outputs.landmarks[image, prior], wanted, reduction="sum")
     assert num > num_points > 0
     torch.testing.assert_close(SmoothL1Boxes()(*setting), boxes / num)
     torch.testing.assert_close(SmoothL1Landmarks()(*setting), points / num_points)
@@ -101,9 +99,13 @@ def test_images_without_faces_teach_background(make_targets, make_outputs):
     outputs, targets = make_outputs(2, len(priors)), make_targets([0, 0])
     assignment = MaxIoUAssigner()(priors, outputs, targets)
     multibox = WeightedTerms(
-        {"box": SmoothL1Boxes(), "class": HardNegativeCrossEntropy(), "landmark": SmoothL1Landmarks()},
+        {
+            "box": SmoothL1Boxes(),
+            "class": HardNegativeCrossEntropy(),
+            "landmark": SmoothL1Landmarks(),
+        },
         {"box": 2, "class": 1, "landmark": 1},
-    )  # fmt: skip
+    )
     terms = multibox(outputs, priors, targets, assignment, SPEC)
     terms.total.backward()
     assert terms.parts["box"] == terms.parts["landmark"] == 0
@@ -118,7 +120,8 @@ def test_hardest_negatives():
 
 
 def test_weights(setting):
-    terms = WeightedTerms({"box": SmoothL1Boxes(), "class": HardNegativeCrossEntropy()}, {"box": 2, "class": 0.5})(*setting)  # fmt: skip
+    both = {"box": SmoothL1Boxes(), "class": HardNegativeCrossEntropy()}
+    terms = WeightedTerms(both, {"box": 2, "class": 0.5})(*setting)
     torch.testing.assert_close(terms.total, 2 * terms.parts["box"] + 0.5 * terms.parts["class"])
     with pytest.raises(ValueError, match=r"one weight per loss term \['box'\], got \['boxes'\]"):
         WeightedTerms({"box": SmoothL1Boxes()}, {"boxes": 1})

@@ -155,7 +155,13 @@ def upstream_names(model: torch.nn.Module, preset: str) -> dict[str, torch.Tenso
                 + parts[5]
             )
         elif new.startswith("neck.context"):
-            branch = {"branch3": "conv3X3", "shared": "conv5X5_1", "branch5": "conv5X5_2", "branch7_first": "conv7X7_2", "branch7_second": "conv7x7_3"}[parts[3]]  # fmt: skip
+            branch = {
+                "branch3": "conv3X3",
+                "shared": "conv5X5_1",
+                "branch5": "conv5X5_2",
+                "branch7_first": "conv7X7_2",
+                "branch7_second": "conv7x7_3",
+            }[parts[3]]
             rest = ".".join(parts[4:])
             for a, b in [
                 ("conv.offset", "0.offset_conv"),

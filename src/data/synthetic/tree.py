@@ -1,8 +1,8 @@
 """Write a seeded data set of drawn faces in the folder layout of WIDER FACE.
 
 The default data set, ``data=synthetic``: nothing is downloaded, and every reader of the real data
-reads it. The drawing is in ``synthetic_scenes`` and ``synthetic_faces``; this file decides what is
-drawn for which name, writes the files and makes sure that half a data set never looks whole.
+reads it. ``worker`` draws the images; this file shares them out, writes what lists them and makes
+sure that half a data set never looks whole.
 
 Layout (that of RetinaFace's annotations, and the official one of the ground truth)::
 
@@ -25,15 +25,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from src.data.synthetic_scenes import Labels, image_name, start_worker, write_image
-from src.evaluation.ground_truth import ImageTruth, write_ground_truth
+from src.data.synthetic.spec import SyntheticSpec
+from src.data.synthetic.worker import Labels, image_name, start_worker, write_image
 
 VERSION = 1
 """Of the drawing: raise it with every change that alters a pixel or a label."""
@@ -43,33 +43,6 @@ _OURS = {"train", "val", "ground_truth", MANIFEST}
 _GENERATOR = "featherface-synthetic"
 _IMAGES_PER_WORKER = 32
 """Fewer than this are drawn before a worker process has started."""
-
-
-@dataclass(frozen=True)
-class SyntheticSpec:
-    """What to generate. Image i of a split depends on ``seed`` and ``size`` only."""
-
-    num_train: int = 512
-    """Images."""
-    num_val: int = 128
-    """Images."""
-    size: int = 640
-    """Longest side of an image, pixels."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        limits = {"num_train": (1, 100_000), "num_val": (1, 100_000), "size": (48, 2048)}
-        limits["seed"] = (0, 2**32 - 1)
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(
-                    f"expected {name} to be an integer, got {value!r}; set data.generator.{name}"
-                )
-            if not low <= value <= high:
-                raise ValueError(
-                    f"expected {name} from {low} to {high}, got {value}; set data.generator.{name}"
-                )
 
 
 def is_complete(root: Path, spec: SyntheticSpec) -> bool:
@@ -215,7 +188,7 @@ def _write(root: Path, spec: SyntheticSpec, num_workers: int, progress: bool) ->
     _write_labels(root / "val" / "label.txt", val)
     names = "".join(f"/{label.name}\n" for label in val)
     (root / "val" / "wider_val.txt").write_text(names, encoding="utf-8")
-    write_ground_truth(root / "ground_truth", {label.name: _truth(label) for label in val})
+    _write_truth(root / "ground_truth", val)
     manifest = {
         "generator": _GENERATOR,
         "version": VERSION,
@@ -239,5 +212,12 @@ def _counts(labels: list[Labels]) -> dict[str, int]:
     return {"images": len(labels), "faces": sum(len(label.rows) for label in labels), **faces}
 
 
-def _truth(label: Labels) -> ImageTruth:
-    return ImageTruth(label.boxes_xywh, *(label.difficulty <= level for level in range(3)))
+def _write_truth(folder: Path, labels: list[Labels]) -> None:
+    # Not at the top: the worker processes import this file, and this brings torch and scipy.
+    from src.evaluation.ground_truth import ImageTruth, write_ground_truth
+
+    truth = {
+        label.name: ImageTruth(label.boxes_xywh, *(label.difficulty <= level for level in range(3)))
+        for label in labels
+    }
+    write_ground_truth(folder, truth)
