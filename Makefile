@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format train evaluate predict check-data benchmark
+.PHONY: help install demo test test-slow lint format train evaluate predict check-data benchmark
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,14 +23,16 @@ $(READY): requirements.lock pyproject.toml
 
 install: $(READY) ## make the virtual environment .venv with the locked versions
 
-demo: $(READY) ## train, evaluate and predict on generated images, in about five minutes on two cores
-	$(BIN)/python -m src.demo $(ARGS)
+demo: $(READY) ## train, evaluate and predict on generated images: minutes on two cores
+	$(BIN)/python -m src.train experiment=demo run=demo resume=true $(ARGS)
+	$(BIN)/python -m src.evaluate data=demo checkpoint=outputs/train/demo/checkpoints/best.ckpt
+	$(BIN)/python -m src.predict checkpoint=outputs/train/demo/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3
 
-test: $(READY) ## fast tests and, where the files are, those on real data
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(READY) ## the fast tests, on two cores in about a minute; with the real files those on them too
+	$(BIN)/python -m pytest -m "not slow" -n 2 $(ARGS)
 
-test-all: $(READY) ## every test
-	$(BIN)/python -m pytest $(ARGS)
+test-slow: $(READY) ## the others: killed and resumed runs, several processes
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

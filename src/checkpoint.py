@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,11 +50,19 @@ def metadata(model: FaceDetector, **facts: Any) -> dict[str, Any]:
 
 def save(path: str | Path, model: FaceDetector, **facts: Any) -> None:
     """Write a checkpoint; the file appears whole or not at all."""
+    state = {PREFIX + key: value.detach().cpu() for key, value in model.state_dict().items()}
+    write(path, {"state_dict": state, "featherface": metadata(model, **facts)})
+
+
+def write(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write plain data; a process killed on the way leaves the old file, or none.
+
+    Lightning writes into the temporary folder and moves: a copy where that is another file system.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {PREFIX + key: value.detach().cpu() for key, value in model.state_dict().items()}
     partial = path.with_name(path.name + ".partial")
-    torch.save({"state_dict": state, "featherface": metadata(model, **facts)}, partial)
+    torch.save(content, partial)
     os.replace(partial, path)
 
 
@@ -64,7 +75,7 @@ def load(path: str | Path) -> Checkpoint:
     """
     content = read(path)
     if "featherface" in content:
-        facts = dict(content["featherface"])
+        facts = content["featherface"]
         if facts.get("format") != FORMAT:
             raise ValueError(
                 f"expected a checkpoint of format {FORMAT}, got {facts.get('format')} in {path}; "
@@ -73,20 +84,20 @@ def load(path: str | Path) -> Checkpoint:
         model = build_model(facts["model"])
         weights = {
             key.removeprefix(PREFIX): value
-            for key, value in content["state_dict"].items()
+            for key, value in _state_dict(content, path).items()
             if key.startswith(PREFIX)
         }
         _load_strictly(model, weights, path)
-        return Checkpoint(model.eval(), facts)
-    state = content.get("state_dict", content)
-    if isinstance(state, Mapping) and is_upstream(state):
+        return Checkpoint(model.eval(), dict(facts))
+    state = _state_dict(content, path)
+    if is_upstream(state):
         try:
             return Checkpoint(from_upstream(state).eval(), {})
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     raise ValueError(
         f"expected a checkpoint of FeatherFace or weights of its published code in {path}, got a "
-        f"file with the keys {', '.join(sorted(map(str, content))[:5])}"
+        f"file with the keys {', '.join(sorted(map(str, content))[:5])}; choose another file"
     )
 
 
@@ -96,8 +107,7 @@ def load_backbone(path: str | Path, model: FaceDetector) -> None:
     Raises:
         ValueError: the file has no such backbone.
     """
-    content = read(path)
-    state = content.get("state_dict", content)
+    state = _state_dict(read(path), path)
     ours = {
         key.removeprefix(PREFIX + "backbone."): value
         for key, value in state.items()
@@ -107,13 +117,18 @@ def load_backbone(path: str | Path, model: FaceDetector) -> None:
     if not weights:
         raise ValueError(
             f"expected backbone weights (keys such as 'module.stage1.0.0.weight') in {path}, got "
-            f"{', '.join(sorted(map(str, state))[:3])}"
+            f"{', '.join(sorted(state)[:3]) or 'no tensors'}; choose another file for init.backbone"
         )
     _load_strictly(model.backbone, weights, path)
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The content of a file of weights, on the CPU, without running any code in it."""
+    """The content of a file of weights, on the CPU, without running any code in it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: damaged, not PyTorch's, or more than plain data.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -121,16 +136,57 @@ def read(path: str | Path) -> dict[str, Any]:
             "outputs/train/<run>/checkpoints/best.ckpt"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, zipfile.BadZipFile, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        _check_bytes(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # it loads or it does not
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
         raise ValueError(
-            f"expected a PyTorch checkpoint of plain tensors in {path}, got a damaged or foreign "
-            f"file ({reason[:120]})"
+            f"expected a PyTorch checkpoint of plain tensors in {path}, got {_reason(error)}"
         ) from None
     if not isinstance(content, dict):
-        raise ValueError(f"expected a dict of tensors in {path}, got a {type(content).__name__}")
+        raise ValueError(
+            f"expected a dict of tensors in {path}, got a {type(content).__name__}; save the "
+            "state_dict() of the network"
+        )
     return content
+
+
+def _state_dict(content: Mapping[str, Any], path: Any) -> dict[str, Tensor]:
+    """The tensors by name, wherever the file keeps them; other values are left out."""
+    state = content.get("state_dict", content)
+    if not isinstance(state, Mapping):
+        raise ValueError(
+            f"expected a dict of tensors as state_dict in {path}, got a {type(state).__name__}; "
+            "save the state_dict() of the network"
+        )
+    return {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+# What torch.load has been seen to raise for cut, foreign and forbidden files.
+_UNREADABLE = (
+    pickle.UnpicklingError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, LookupError,
+    AttributeError, TypeError, ValueError,
+)  # fmt: skip
+
+
+def _check_bytes(path: Path) -> None:
+    """Compare the check sums in the file, which torch.load does not look at."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile
+
+
+def _reason(error: Exception) -> str:
+    # PyTorch's own text advises to load with weights_only=False, which runs what is in the file.
+    forbidden = re.search(r"(?:GLOBAL|function|instruction) (\S+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and forbidden:
+        return (
+            f"one with Python objects ({forbidden[1]}), which could run code; save its state_dict()"
+        )
+    return "a damaged or foreign file; copy it again"
 
 
 def _load_strictly(module: torch.nn.Module, weights: Mapping[str, Tensor], path: Any) -> None:

@@ -24,6 +24,9 @@ class Detector:
         long_side: resize images so that their longer side has this many pixels; None keeps them.
         views: test-time augmentation.
         device: where to run; by default CUDA when there is one.
+
+    Raises:
+        ValueError: a long side below 1, or a device that is not there.
     """
 
     def __init__(
@@ -35,7 +38,9 @@ class Detector:
         views: Views | None = None,
         device: str | torch.device | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if long_side is not None and not (isinstance(long_side, int) and long_side >= 1):
+            raise ValueError(f"expected long_side of at least 1 pixel, or none, got {long_side!r}")
+        self.device = find_device(device)
         self.model = model.eval().to(self.device)
         self.decoder = decoder or Decoder(score_threshold=0.5)
         self.long_side = long_side
@@ -49,7 +54,8 @@ class Detector:
             image: BGR pixels, shape [H, W, 3], uint8, as ``cv2.imread`` gives.
 
         Returns:
-            Detections in pixels of ``image``, best first, on the CPU.
+            Detections in pixels of ``image``, best first, on the CPU. A box may reach over the
+            border where a face does.
 
         Raises:
             ValueError: not such an image.
@@ -80,9 +86,12 @@ def load_detector(
     *,
     score_threshold: float = 0.5,
     long_side: int | None = None,
+    views: Views | None = None,
     device: str | torch.device | None = None,
 ) -> Detector:
     """A detector from a checkpoint of ours or from published FeatherFace weights.
+
+    The options are those of :class:`Detector`; ``score_threshold`` is the lowest score kept.
 
     >>> from src.detector import load_detector
     >>> detector = load_detector("outputs/train/my_run/checkpoints/best.ckpt")
@@ -92,5 +101,25 @@ def load_detector(
         checkpoint.load(path).model,
         decoder=Decoder(score_threshold=score_threshold),
         long_side=long_side,
+        views=views,
         device=device,
     )
+
+
+def find_device(name: str | torch.device | None) -> torch.device:
+    """The device of that name; for None CUDA if there is any, else the CPU.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):  # AssertionError: torch built without CUDA
+        raise ValueError(
+            f"expected a device that PyTorch finds here, such as cpu or cuda, got {name}; leave it "
+            "out to use CUDA where there is any"
+        ) from None
+    return device

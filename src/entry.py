@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from src.provenance import revision, versions
+from src.settings import check_types
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,17 @@ USER_ERRORS = (
 )
 """What wrong input raises. Anything else is our mistake and keeps its traceback."""
 
+HARMLESS_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\)",  # Lightning about itself
+    r"`broadcast_buffers` is deprecated",  # its successor is younger than the oldest torch we take
+    r"The number of training batches .* is smaller than the logging interval",
+    r"The '\w+_dataloader' does not have many workers",  # data.num_workers is the user's choice
+    r"Checkpoint directory .* exists and is not empty",  # a resumed run
+    r"You're resuming from a checkpoint that ended before the epoch",  # our data go on there
+    r"It is recommended to use .*sync_dist=True",  # of values that are the same on every device
+)
+"""Beginnings of warnings that no user can act on."""
+
 
 def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Turn a user's mistake into one line on the terminal; its traceback goes to the log file.
@@ -41,14 +54,21 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
 
     @functools.wraps(task)
     def main(config: DictConfig) -> Any:
-        _quieten()
+        quieten()
         try:
+            check_types(config)
             return task(config)
         except USER_ERRORS as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise
             _log_traceback(error)
-            sys.exit(f"error: {describe(error)}")
+            sentence = describe(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                log.error("job %s stopped: %s", HydraConfig.get().job.num, sentence)
+                raise CompactHydraException(sentence) from error
+            # Another process may have said it already, or be killed for this one's end.
+            process = f" in process {_rank()}" if _rank() else ""
+            sys.exit(f"error{process}: {sentence}")
+        except KeyboardInterrupt:
+            sys.exit("stopped by Ctrl-C")
 
     return main
 
@@ -57,6 +77,13 @@ def describe(error: BaseException) -> str:
     """The sentence of an error, without what Hydra and data-loading processes wrap around it."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, MissingMandatoryValue):
+        return f"expected a value for {error.full_key}, got none; add {error.full_key}=..."
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return (
+            f"expected to read or write {error.filename}, got '{error.strerror}'; check the path, "
+            "its permissions and the space left"
+        )
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -65,16 +92,20 @@ def describe(error: BaseException) -> str:
     return " ".join(lines)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Silence what the libraries say that no user of ours can act on."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (
-        r".*isinstance\(treespec, LeafSpec\)",  # Lightning about itself
-        r"The number of training batches .* is smaller than the logging interval",
-        r"The '\w+_dataloader' does not have many workers",  # data.num_workers is the user's choice
-        r"Checkpoint directory .* exists and is not empty",  # a resumed run
-    ):
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    if _rank():  # the first process says the same
+        logging.getLogger().setLevel(logging.WARNING)
+    for message in HARMLESS_WARNINGS:
         warnings.filterwarnings("ignore", message)
+
+
+def _rank() -> int:
+    """Number of this process among those of a run; Lightning starts them with it."""
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return int(next((os.environ[name] for name in names if os.environ.get(name)), 0))
 
 
 def _log_traceback(error: BaseException) -> None:
@@ -92,6 +123,8 @@ def run_folder() -> Path:
 
 def record(folder: Path, config: DictConfig, **facts: Any) -> None:
     """Write what makes the run repeatable: resolved configuration, command, revision, versions."""
+    if _rank():
+        return
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     job = HydraConfig.get()
     provenance = {
@@ -104,8 +137,13 @@ def record(folder: Path, config: DictConfig, **facts: Any) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON that every reader takes: what cannot be measured (NaN) becomes null."""
-    path.write_text(json.dumps(_plain(content), indent=1) + "\n")
+    """Write JSON that every reader takes: what cannot be measured (NaN) becomes null.
+
+    Like a checkpoint, the file appears whole or not at all.
+    """
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(_plain(content), indent=1) + "\n")
+    os.replace(partial, path)
 
 
 def _plain(value: Any) -> Any:

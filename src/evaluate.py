@@ -32,7 +32,9 @@ def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
 
     Returns:
         The content of ``metrics.json``: ``ap_easy``, ``ap_medium``, ``ap_hard``, ``ap``,
-        ``ap_size_*`` (0 to 1, NaN where no face counts), ``images``, ``faces``, what was scored.
+        ``ap_size_*`` (0 to 1, NaN where no face counts; null in the file), ``images``, ``faces``
+        per setting, what was scored on which ``data``, and of a network the ``protocol``.
+        ``run.json`` beside it has command and revision.
     """
     if (config.checkpoint is None) == (config.predictions is None):
         raise ValueError(
@@ -40,19 +42,41 @@ def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
             f"checkpoint={config.checkpoint} and predictions={config.predictions}"
         )
     record(folder, config)
+    scored: dict[str, Any]
     if config.predictions is not None:
+        if config.save_predictions:
+            log.warning("save_predictions has no effect: predictions=<folder> are files already")
         result, scored = _score_files(config), {"predictions": config.predictions}
         draw_pr_curves(result, folder / "pr_curves.png")
     else:
-        result, scored = _score_network(config, folder), {"checkpoint": config.checkpoint}
+        result = _score_network(config, folder)
+        scored = {"checkpoint": config.checkpoint, "protocol": protocol(config)}
     metrics = {
-        **result.metrics, "images": result.num_images, "faces": result.num_faces, **scored
+        **result.metrics, "images": result.num_images, "faces": result.num_faces, **scored,
+        "data": {"root": config.data.root, "split": config.data.val_split},
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
     name = Path(next(iter(scored.values()))).name
     log.info("%d images:\n%s", result.num_images, results_table({name: result.metrics}))
     log.info("run folder: %s", folder)
     return metrics
+
+
+def protocol(config: DictConfig) -> dict[str, Any]:
+    """The settings beside the weights that decide the AP of a network, for a table row.
+
+    ``long_side`` is in pixels, null at the images' original size; ``scales`` are factors on it.
+    """
+    decoder, views = config.decoder, config.views
+    return {
+        "long_side": config.data.val_long_side,
+        "score_threshold": decoder.score_threshold,
+        "nms_iou": decoder.nms_iou,
+        "top_k": decoder.top_k,
+        "scales": list(views.scales),
+        "flip": views.flip,
+        "precision": config.trainer.precision,
+    }
 
 
 def _score_files(config: DictConfig) -> WiderResult:

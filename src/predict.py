@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from src import checkpoint
+from src import checkpoint, video
 from src.detector import Detector
 from src.drawing import draw_faces
 from src.entry import one_sentence, record, run_folder, write_json
@@ -28,11 +28,16 @@ from src.types import Detections
 log = logging.getLogger(__name__)
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 
 
 def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
-    """Detect faces in ``config.source``; returns the content of ``predictions.json``."""
+    """Detect faces in ``config.source``; returns the content of ``predictions.json``.
+
+    A file that cannot be read is reported with an ``error`` and does not stop the others.
+
+    Raises:
+        ValueError: if none of the files can be read.
+    """
     source = Path(config.source)
     files = find_sources(source)
     detector = Detector(
@@ -45,15 +50,26 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
     record(folder, config)
     entries = []
     for file in tqdm(files, unit="file", disable=not sys.stderr.isatty()):
+        # The same name and format as the source: two files never share a drawing.
         drawn = folder / "drawn" / (file.relative_to(source) if source.is_dir() else file.name)
         drawn.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix.lower() in VIDEOS:
-            entries.append(_predict_video(detector, file, drawn.with_suffix(".mp4")))
-        else:
-            entries.append(_predict_image(detector, file, drawn.with_suffix(".png")))
+        look = _predict_video if file.suffix.lower() in video.SUFFIXES else _predict_image
+        try:
+            entries.append({"file": str(file), **look(detector, file, drawn)})
+        except ValueError as error:
+            if len(files) > 1:
+                log.warning("left out: %s", error)
+            entries.append({"file": str(file), "error": str(error)})
     results = {"checkpoint": config.checkpoint, "files": entries}
     write_json(folder / "predictions.json", results)
-    log.info("%d faces in %d files; run folder: %s", _num_faces(entries), len(files), folder)
+    errors = [entry["error"] for entry in entries if "error" in entry]
+    if len(errors) == len(files):
+        raise ValueError(errors[0] + (f" (and none of {len(files)} files)" if errors[1:] else ""))
+    log.info(
+        "%d faces in %d files%s; pictures in %s, numbers in %s", _num_faces(entries),
+        len(files) - len(errors), f", {len(errors)} could not be read" if errors else "",
+        folder / "drawn", folder / "predictions.json",
+    )  # fmt: skip
     return results
 
 
@@ -64,12 +80,12 @@ def find_sources(source: Path) -> list[Path]:
         FileNotFoundError: nothing there.
         ValueError: not an image or video, or a folder without any.
     """
-    known = IMAGES | VIDEOS
+    known = IMAGES | video.SUFFIXES
     if source.is_dir():
-        files = sorted(f for f in source.rglob("*") if f.suffix.lower() in known)
+        files = sorted(f for f in source.rglob("*") if f.suffix.lower() in known and f.is_file())
         if not files:
             raise ValueError(
-                f"expected images or videos in {source}, found none of {sorted(known)}"
+                f"expected images or videos in {source}, found no file ending in {_listed(known)}"
             )
         return files
     if not source.exists():
@@ -81,52 +97,54 @@ def find_sources(source: Path) -> list[Path]:
     return [source]
 
 
+def read_photo(file: Path) -> np.ndarray:
+    """Decode an image file to [H, W, 3] uint8 BGR, upright as its EXIF data says.
+
+    Grey and 16-bit images are converted, transparency is dropped.
+
+    Raises:
+        ValueError: if OpenCV cannot decode it.
+    """
+    try:
+        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than OpenCV accepts
+        image = None
+    if image is None:
+        raise ValueError(f"expected an image that OpenCV can read, got a damaged or empty {file}")
+    return image
+
+
 def _listed(suffixes: set[str]) -> str:
     return ", ".join(sorted(suffixes))
 
 
 def _predict_image(detector: Detector, file: Path, drawn: Path) -> dict[str, Any]:
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"expected an image that OpenCV can read, got a damaged or empty {file}")
+    image = read_photo(file)
     found = detector(image)
-    cv2.imwrite(str(drawn), _draw(image, found))
-    height, width = image.shape[:2]
-    return {"file": str(file), "width": width, "height": height, "faces": _faces(found)}
+    if not cv2.imwrite(str(drawn), _draw(image, found)):
+        raise OSError(f"expected to write a picture to {drawn}, but OpenCV cannot")
+    return {**_size(image), "faces": _faces(found)}
 
 
 def _predict_video(detector: Detector, file: Path, drawn: Path) -> dict[str, Any]:
-    video = cv2.VideoCapture(str(file))
-    rate = video.get(cv2.CAP_PROP_FPS) or 25.0
-    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    writer: cv2.VideoWriter | None = None
+    reader = video.VideoReader(file)
+    bar = tqdm(reader, total=reader.num_frames, unit="frame", disable=not sys.stderr.isatty())
     frames: list[dict[str, Any]] = []
-    for image in tqdm(_frames(video), total=count, unit="frame", disable=not sys.stderr.isatty()):
-        found = detector(image)
-        if writer is None:
-            height, width = image.shape[:2]
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            writer = cv2.VideoWriter(str(drawn), codec, rate, (width, height))
-        writer.write(_draw(image, found))
-        frames.append({"frame": len(frames), "time": len(frames) / rate, "faces": _faces(found)})
-    video.release()
-    if writer is None:
-        raise ValueError(f"expected a video that OpenCV can read, got no frame from {file}")
-    writer.release()
-    return {"file": str(file), "width": width, "height": height, "fps": rate, "frames": frames}
-
-
-def _frames(video: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        there, image = video.read()
-        if not there:
-            return
-        yield image
+    with closing(video.VideoWriter(drawn, reader.rate)) as writer:
+        for time, image in bar:
+            found = detector(image)
+            writer.write(_draw(image, found))
+            frames.append({"frame": len(frames), "time": round(time, 4), "faces": _faces(found)})
+    return {**_size(image), "fps": reader.rate, "frames": frames}
 
 
 def _draw(image: np.ndarray, found: Detections) -> np.ndarray:
     boxes, scores, landmarks = (value.numpy() for value in found)
     return draw_faces(image, boxes, scores=scores, landmarks=landmarks)
+
+
+def _size(image: np.ndarray) -> dict[str, int]:
+    return {"width": image.shape[1], "height": image.shape[0]}
 
 
 def _faces(found: Detections) -> list[dict[str, Any]]:
@@ -136,7 +154,8 @@ def _faces(found: Detections) -> list[dict[str, Any]]:
 
 
 def _num_faces(entries: list[dict[str, Any]]) -> int:
-    return sum(len(e["faces"]) if "faces" in e else _num_faces(e["frames"]) for e in entries)
+    """Faces of images; of videos, those of all frames."""
+    return sum(len(e.get("faces", ())) + _num_faces(e.get("frames", [])) for e in entries)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="predict")

@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from src import checkpoint
 from src.entry import one_sentence, record, results_table, run_folder, write_json
@@ -31,8 +32,10 @@ def train(config: DictConfig, folder: Path) -> float:
     ``run.json`` and ``pictures/``.
     """
     check_processes(config)
+    check_lengths(config)
     checkpoints = folder / "checkpoints"
-    resume = resume_from(config, checkpoints / "last.ckpt")
+    last = checkpoints / "last.ckpt"
+    resume = resume_from(config, last)
     L.seed_everything(config.seed, workers=True, verbose=False)
     record(folder, config, seed=config.seed)
 
@@ -52,11 +55,16 @@ def train(config: DictConfig, folder: Path) -> float:
 
     try:
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
-        if module.evaluated_step != trainer.global_step:  # max_steps ended between validations
+        if module.evaluated_step != trainer.global_step:  # the end lay between two validations
+            # What is measured is what is on disk: the averaged weights, where there are such, also
+            # of a run that was killed after its last step.
+            module.load_state_dict(checkpoint.read(last)["state_dict"])
             trainer.validate(module, datamodule, verbose=False)
             assert module.result is not None  # validate has run
-            if not (best.best_model_score or 0) >= module.result.metrics["ap"]:
+            if best.best_model_score is None or best.best_model_score < module.result.metrics["ap"]:
                 trainer.save_checkpoint(checkpoints / "best.ckpt")
+    except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM
+        sys.exit(f"stopped at step {trainer.global_step}; resume=true run={config.run} continues")
     finally:
         close(trainer.loggers)
 
@@ -82,6 +90,10 @@ def initial_model(config: DictConfig) -> FaceDetector:
         model.load_state_dict(source.state_dict())
     if config.init.backbone is not None:
         checkpoint.load_backbone(config.init.backbone, model)
+    if config.norm_momentum is not None:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = config.norm_momentum
     return model.train()
 
 
@@ -117,6 +129,21 @@ def check_processes(config: DictConfig) -> None:
             f"expected trainer.devices=1 inside a multirun, got {devices}: every process of a job "
             "would start the multirun again; run each setting as a command of its own"
         )
+
+
+def check_lengths(config: DictConfig) -> None:
+    """Refuse to train or validate on nothing."""
+    trainer = config.trainer
+    if trainer.max_epochs < 1 and not (trainer.max_epochs == -1 and trainer.max_steps > 0):
+        raise ValueError(
+            f"expected trainer.max_epochs of at least 1, or -1 with trainer.max_steps, got "
+            f"{trainer.max_epochs} and {trainer.max_steps}; set recipe.epochs"
+        )
+    for name in ("limit_train_batches", "limit_val_batches", "accumulate_grad_batches"):
+        if trainer[name] is not None and trainer[name] <= 0:
+            raise ValueError(f"expected trainer.{name} above 0, got {trainer[name]}; leave it out")
+    if trainer.max_steps == 0:
+        raise ValueError("expected trainer.max_steps of at least 1, or -1 for no limit, got 0")
 
 
 def resume_from(config: DictConfig, last: Path) -> Path | None:

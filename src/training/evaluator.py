@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import lightning as L
+import torch
 
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
@@ -46,6 +47,12 @@ class EvaluatorModule(L.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
         return {"detections": self._evaluate(batch)}
 
+    def on_validation_epoch_start(self) -> None:
+        """All processes evaluate one network: batch statistics are those of the first process."""
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
     def on_validation_epoch_end(self) -> None:
         self._log_result("val")
 
@@ -70,9 +77,6 @@ class EvaluatorModule(L.LightningModule):
             )
             log.info("epoch %d, step %d: AP %s", self.current_epoch, self.global_step, shown)
         # Every rank computes the same value from all ranks' detections: nothing left to reduce.
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in self.result.metrics.items()},
-            rank_zero_only=True,
-        )
-        self.log("val_ap" if stage == "val" else "test_ap", self.result.metrics["ap"],
-                 prog_bar=True, logger=False, rank_zero_only=True)  # fmt: skip
+        # Each logs it, too: the callback that keeps the best asks every rank.
+        self.log_dict({f"{stage}/{name}": value for name, value in self.result.metrics.items()})
+        self.log(f"{stage}_ap", self.result.metrics["ap"], prog_bar=True, logger=False)

@@ -15,12 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from src.evaluation import ImageTruth, read_ground_truth, wider_ap
+from src.workloads import PER_IMAGE, random_predictions, random_truth
 
 ROOT = Path(__file__).parents[2]
-NUM_IMAGES, NUM_FACES, PER_IMAGE = 3226, 39708, 100
 SLOW_SHARE = 100
 """The reference scores every hundredth image and its time is scaled up: all would take minutes."""
 
@@ -30,28 +28,7 @@ def load_truth() -> tuple[str, dict[str, ImageTruth]]:
     folder = shared / "widerface" / "ground_truth"
     if folder.is_dir():
         return "official", read_ground_truth(folder)
-    rng = np.random.default_rng(0)
-    counts = rng.multinomial(NUM_FACES, rng.dirichlet(np.full(NUM_IMAGES, 0.3)))
-    truth = {}
-    for i, count in enumerate(counts):
-        boxes = np.round(rng.uniform((0, 0, 6, 8), (900, 700, 90, 110), (count, 4)))
-        hard = rng.random(count) < 0.8
-        truth[f"event/{i}.jpg"] = ImageTruth(boxes, hard, hard, hard)
-    return "random", truth
-
-
-def make_predictions(truth: dict[str, ImageTruth]) -> dict[str, np.ndarray]:
-    """Best first; about half of the detections lie near a face."""
-    rng = np.random.default_rng(1)
-    predictions = {}
-    for name, image in truth.items():
-        rows = rng.uniform((0, 0, 8, 8, 0), (1000, 700, 90, 90, 1), (PER_IMAGE, 5))
-        if len(image.boxes_xywh):
-            chosen = image.boxes_xywh[rng.integers(0, len(image.boxes_xywh), PER_IMAGE)]
-            near = rng.random(PER_IMAGE) < 0.5
-            rows[near, :4] = (chosen + rng.normal(0, 0.08, chosen.shape) * chosen[:, 2:3])[near]
-        predictions[name] = rows[np.argsort(-rows[:, 4])]
-    return predictions
+    return "random", random_truth()
 
 
 def load_slow() -> Callable[..., dict[str, float]]:
@@ -72,7 +49,7 @@ def cpu_seconds(function: Callable[..., Any], *args: Any) -> tuple[float, Any]:
 
 def main() -> None:
     kind, truth = load_truth()
-    predictions = make_predictions(truth)
+    predictions = random_predictions(truth)
     num_faces = sum(len(image.boxes_xywh) for image in truth.values())
     print(f"{len(truth)} images, {num_faces} {kind} faces, {PER_IMAGE} detections per image")
     runs = [cpu_seconds(wider_ap, predictions, truth) for _ in range(3)]

@@ -1,0 +1,41 @@
+"""The configuration a command line gives, without a process for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+CONF = str(Path(__file__).resolve().parents[1] / "conf")
+
+TINY_DATA = [
+    "data.generator.num_train=6",
+    "data.generator.num_val=3",
+    "data.generator.size=96",
+    "data.num_workers=0",
+    "data.val_long_side=96",
+    "data.val_batch_size=3",
+]
+
+
+@contextmanager
+def composed(name: str, folder: Path, *overrides: str) -> Iterator[DictConfig]:
+    """``with composed("predict", folder, "a=1") as config``, the run folder being ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with initialize_config_dir(CONF, version_base="1.3"):
+        config = compose(name, list(overrides), return_hydra_config=True)
+    with open_dict(config):
+        config.hydra.runtime.output_dir = str(folder)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config.hydra
+        if "run_dir" in config:
+            config.run_dir = str(folder)
+    try:
+        yield config
+    finally:
+        HydraConfig.instance().cfg = None

@@ -1,0 +1,145 @@
+"""The Python interface: any image in, faces in its pixels out."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from src import checkpoint
+from src.detection.boxes import pairwise_iou
+from src.detection.decoding import Decoder
+from src.detection.inference import Views, detect
+from src.detector import Detector, load_detector
+from src.evaluation import read_predictions
+from src.models import featherface_v1
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
+    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
+    return path
+
+
+def load(weights, **options):
+    return load_detector(weights, device="cpu", **{"score_threshold": 0.3, **options})
+
+
+def picture(height=80, width=120):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(80, 120), (1, 1), (17, 1000), (33, 31)])
+@pytest.mark.parametrize("long_side", [None, 64])
+def test_any_size(weights, size, long_side):
+    boxes, scores, landmarks = load(weights, long_side=long_side)(picture(*size))
+    assert len(scores) > 0
+    assert boxes.shape == (len(scores), 4)
+    assert landmarks.shape == (len(scores), 5, 2)
+    assert (scores > 0.3).all()
+    assert scores.diff().le(0).all()
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_the_threshold_counts(weights):
+    assert len(load(weights, score_threshold=1.0)(picture()).scores) == 0
+    low, high = (load(weights, score_threshold=t)(picture()).scores for t in (0.3, 0.5))
+    assert 0 < len(high) < len(low)
+
+
+def test_the_same_image_gives_the_same_faces(weights):
+    detector, image = load(weights), picture()
+    first = detector(image)
+    assert np.array_equal(image, picture())  # the caller's pixels are left alone
+    strided = np.repeat(picture(), 2, axis=1)[:, ::2]
+    for found in (detector(image), load(weights)(image), detector(strided)):
+        assert all(torch.equal(a, b) for a, b in zip(first, found, strict=True))
+
+
+def test_images_of_a_batch_do_not_touch_each_other(weights):
+    detector, images = load(weights), [picture(), 255 - picture()]
+    pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+    with torch.inference_mode():
+        together = detect(detector.model, detector.decoder, pixels, torch.ones(2), Views())
+    for image, found in zip(images, together, strict=True):
+        for a, b in zip(detector(image), found, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_long_side_answers_in_pixels_of_the_image(weights):
+    image = picture()
+    small = cv2.resize(image, (60, 40), interpolation=cv2.INTER_AREA)
+    expected, found = load(weights)(small), load(weights, long_side=60)(image)
+    torch.testing.assert_close(found.boxes, 2 * expected.boxes)
+    torch.testing.assert_close(found.landmarks, 2 * expected.landmarks)
+
+
+def test_flipped_views_make_it_blind_to_left_and_right(weights):
+    # Size a multiple of the largest stride: its grid of priors is then symmetric.
+    image = picture(64, 96)
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    # Without suppression, which may settle equal scores the other way round in the mirror.
+    everything = Decoder(score_threshold=0.3, nms_iou=1)
+    both, one = (
+        Detector(checkpoint.load(weights).model, decoder=everything, views=views, device="cpu")
+        for views in (Views(flip=True), Views())
+    )
+    assert len(both(image).scores) == len(one(image).scores) + len(one(mirrored).scores)
+    torch.testing.assert_close(both(image).scores, both(mirrored).scores, rtol=1e-4, atol=1e-5)
+    x1, y1, x2, y2 = both(mirrored).boxes.unbind(1)
+    turned = torch.stack([96 - x2, y1, 96 - x1, y2], dim=1)
+    assert pairwise_iou(both(image).boxes, turned).amax(dim=1).min() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("photo.jpg", r"BGR image \[H, W, 3\] as cv2.imread gives it, got str"),
+        (None, "got NoneType"),  # what cv2.imread gives for a missing file
+        (np.zeros((4, 4), np.uint8), r"got \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"got \(4, 4, 4\)"),
+        (np.zeros((4, 4, 3)), r"uint8 pixels and no empty side, got float64 \(4, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"no empty side, got uint8 \(0, 4, 3\)"),
+    ],
+)
+def test_wrong_images(weights, image, message):
+    with pytest.raises(ValueError, match=message):
+        load(weights)(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"long_side": 0}, "long_side of at least 1 pixel, or none, got 0"),
+        ({"long_side": "big"}, "long_side of at least 1 pixel, or none, got 'big'"),
+        ({"device": "gpu"}, "a device that PyTorch finds here, .*, got gpu;"),
+        ({"device": "cuda:99"}, "such as cpu or cuda, got cuda:99;"),
+    ],
+)
+def test_wrong_options(weights, options, message):
+    with pytest.raises(ValueError, match=message):
+        Detector(checkpoint.load(weights).model, **options)
+
+
+def test_a_detector_keeps_confident_faces_by_default(weights):
+    detector = Detector(featherface_v1(channels=8, bifpn_repeats=1).train(), device="cpu")
+    assert detector.decoder == Decoder(score_threshold=0.5)
+    assert not detector.model.training
+
+
+@pytest.mark.real_data
+def test_published_weights_find_the_published_faces(shared):
+    name = "0--Parade/0_Parade_Parade_0_376.jpg"
+    detector = load_detector(shared / "weights" / "mobilenet0.25_Final.pth", device="cpu")
+    found = detector(cv2.imread(str(shared / "widerface/val/images" / name)))
+    rows = torch.from_numpy(read_predictions(shared / "golden/predictions_v1", [name])[name])
+    golden = rows[rows[:, 4] > 0.5]
+    assert len(golden) == len(found.scores) == 8
+    corners = torch.cat([golden[:, :2], golden[:, :2] + golden[:, 2:4]], dim=1)
+    best = pairwise_iou(corners, found.boxes.double()).max(dim=1)
+    assert best.values.min() > 0.99
+    assert sorted(best.indices.tolist()) == list(range(8))
+    torch.testing.assert_close(found.scores[best.indices].double(), golden[:, 4], rtol=0, atol=1e-3)

@@ -1,0 +1,213 @@
+"""Prediction on images, folders and videos of a user, wanted and unwanted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from composing import composed
+
+from src import checkpoint, predict, video
+from src.models import featherface_v1
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
+    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
+    return path
+
+
+@pytest.fixture
+def run(weights, tmp_path):
+    """``run(source, "option=value")``: the results and the run folder."""
+
+    def start(source, *options):
+        folder = tmp_path / "run"
+        given = [f"checkpoint={weights}", f"source={source}", "device=cpu", *options]
+        with composed("predict", folder, *given) as config:
+            results = predict.predict(config, folder)
+        assert json.loads((folder / "predictions.json").read_text()) == results
+        return results["files"], folder
+
+    return start
+
+
+def picture(height=48, width=64):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """The file with an EXIF block that holds nothing but tag 0x0112."""
+    tiff = b"II*\x00" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    block = b"Exif\x00\x00" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]
+
+
+def test_one_image(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), picture())
+    (entry,), folder = run(tmp_path / "photo.png", "decoder.score_threshold=0.3")
+    assert (entry["width"], entry["height"]) == (64, 48)
+    assert entry["faces"]
+    for face in entry["faces"]:
+        x1, y1, x2, y2 = face["box"]
+        assert x1 < x2
+        assert y1 < y2
+        assert 0.3 <= face["score"] <= 1
+        assert np.shape(face["landmarks"]) == (5, 2)
+    drawn = cv2.imread(str(folder / "drawn" / "photo.png"))
+    assert drawn.shape == (48, 64, 3)
+    assert not np.array_equal(drawn, picture())
+    assert json.loads((folder / "run.json").read_text())["revision"]
+
+
+def test_no_detections(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), picture())
+    (entry,), folder = run(tmp_path / "photo.png", "decoder.score_threshold=1")
+    assert entry["faces"] == []
+    np.testing.assert_array_equal(cv2.imread(str(folder / "drawn" / "photo.png")), picture())
+
+
+def test_a_folder_with_a_damaged_file_keeps_the_rest(run, tmp_path, caplog):
+    source = tmp_path / "photos"
+    (source / "deep" / "er").mkdir(parents=True)
+    for name in ("a.jpg", "a.png", "deep/er/B.JPG"):
+        cv2.imwrite(str(source / name), picture())
+    (source / "broken.jpg").write_bytes(b"\xff\xd8nothing")
+    (source / "broken.mp4").write_bytes(b"nothing")
+    (source / "notes.txt").write_text("no picture")
+    (source / "folder.jpg").mkdir()
+    with caplog.at_level(logging.INFO):
+        entries, folder = run(source)
+    assert {entry["file"]: "faces" in entry for entry in entries} == {
+        str(source / "a.jpg"): True,
+        str(source / "a.png"): True,
+        str(source / "broken.jpg"): False,
+        str(source / "broken.mp4"): False,
+        str(source / "deep" / "er" / "B.JPG"): True,
+    }
+    errors = [entry["error"] for entry in entries if "error" in entry]
+    assert "damaged or empty" in errors[0]
+    assert "no frame" in errors[1]
+    drawn = [str(p.relative_to(folder / "drawn")) for p in (folder / "drawn").rglob("*.*")]
+    assert sorted(drawn) == ["a.jpg", "a.png", "deep/er/B.JPG"]
+    assert f"left out: {errors[0]}" in caplog.text
+    assert f"3 files, 2 could not be read; pictures in {folder / 'drawn'}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["one.jpg"], r"image that OpenCV can read, got a damaged or empty .*one\.jpg$"),
+        (["one.avi"], r"video that OpenCV can read, got no frame from .*one\.avi; convert"),
+        (["one.jpg", "two.jpg"], r"damaged or empty .*one\.jpg \(and none of 2 files\)"),
+    ],
+)
+def test_nothing_readable_is_an_error(run, tmp_path, names, message):
+    source = tmp_path / "photos"
+    source.mkdir()
+    for name in names:
+        (source / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=message):
+        run(source if len(names) > 1 else source / names[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda p: p / "none.jpg", FileNotFoundError, "at source=.*none.jpg, found nothing"),
+        (lambda p: p, ValueError, r"images or videos in .*, found no file ending in \.avi"),
+        (lambda p: p / "a.txt", ValueError, r"image or video \(.*\.jpg.*\), got .*a\.txt"),
+    ],
+)
+def test_wrong_sources(tmp_path, make, kind, message):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(kind, match=message):
+        predict.find_sources(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        picture(),
+        picture()[:, :, 0],
+        picture().astype(np.uint16) * 257,
+        np.dstack([picture(), np.full((48, 64), 255, np.uint8)]),
+    ],
+    ids=["colour", "grey", "16 bit", "alpha"],
+)
+def test_kinds_of_pixels(tmp_path, stored):
+    cv2.imwrite(str(tmp_path / "photo.png"), stored)
+    grey = np.repeat(picture()[:, :, :1], 3, axis=2)
+    expected = grey if stored.ndim == 2 else picture()
+    np.testing.assert_array_equal(predict.read_photo(tmp_path / "photo.png"), expected)
+
+
+def test_a_photo_is_upright(tmp_path):
+    image = cv2.resize(np.eye(2, dtype=np.uint8)[..., None].repeat(3, 2) * 255, (64, 32))
+    jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+    (tmp_path / "turned.jpg").write_bytes(with_orientation(jpeg, 6))
+    plain = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    expected = cv2.rotate(plain, cv2.ROTATE_90_CLOCKWISE)
+    np.testing.assert_array_equal(predict.read_photo(tmp_path / "turned.jpg"), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "mp4v"), ("B.AVI", "MJPG"), ("c.webm", "VP80")]
+)
+def test_videos(run, tmp_path, name, codec):
+    source = tmp_path / name
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
+    for _ in range(3):
+        writer.write(picture())
+    writer.release()
+    (entry,), folder = run(source)
+    assert (entry["width"], entry["height"], entry["fps"]) == (64, 48, 10)
+    assert [frame["frame"] for frame in entry["frames"]] == [0, 1, 2]
+    assert [frame["time"] for frame in entry["frames"]] == [0, 0.1, 0.2]
+    drawn = video.VideoReader(folder / "drawn" / name)
+    assert [image.shape for _, image in drawn] == [(48, 64, 3)] * 3
+    assert drawn.rate == 10
+
+
+class Capture:
+    """Stands for ``cv2.VideoCapture`` on a file that says ``rate`` and these times (ms)."""
+
+    def __init__(self, rate, times):
+        self.rate, self.times, self.place = rate, times, -1
+
+    def get(self, what):
+        values = {cv2.CAP_PROP_FPS: self.rate, cv2.CAP_PROP_FRAME_COUNT: -1}
+        return values[what] if what in values else self.times[self.place]
+
+    def read(self):
+        self.place += 1
+        return self.place < len(self.times), picture()
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("rate", "times", "expected"),
+    [
+        (30, [0, 10, 500], [0, 0.01, 0.5]),  # variable rate: the file's times
+        (0, [0, 0, 0], [0, 1 / 25, 2 / 25]),  # neither rate nor times
+        (float("nan"), [float("nan")] * 2, [0, 1 / 25]),
+        (90000, [0, 0], [0, 1 / 25]),  # the clock instead of the rate
+    ],
+)
+def test_times_of_odd_videos(monkeypatch, tmp_path, rate, times, expected):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda path: Capture(rate, times))
+    reader = video.VideoReader(tmp_path / "a.mp4")
+    assert reader.num_frames == 0
+    assert [time for time, _ in reader] == pytest.approx(expected)
+
+
+def test_an_unwritable_video_says_so(tmp_path):
+    with pytest.raises(OSError, match=r"write a video to .*none/a\.mp4"):
+        video.VideoWriter(tmp_path / "none" / "a.mp4", 25).write(picture())
