@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.data.check import check_tree, summary_lines, write_pictures
 from src.data.widerface import inspect_split
+from src.entry import one_sentence, run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,10 @@ def run(cfg: DictConfig, folder: Path) -> int:
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="check_data")
+@one_sentence
 def main(cfg: DictConfig) -> None:
     # Hydra drops return values, so the exit code has to be set here.
-    sys.exit(1 if run(cfg, Path(HydraConfig.get().runtime.output_dir)) else 0)
+    sys.exit(1 if run(cfg, run_folder()) else 0)
 
 
 if __name__ == "__main__":

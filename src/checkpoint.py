@@ -101,6 +101,15 @@ def load(path: str | Path) -> Checkpoint:
     )
 
 
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """The settings in which two networks differ, as ``name=theirs (not ours)``."""
+    return ", ".join(
+        f"{name}={theirs.get(name)} (not {ours.get(name)})"
+        for name in {**ours, **theirs}
+        if ours.get(name) != theirs.get(name)
+    )
+
+
 def load_backbone(path: str | Path, model: FaceDetector) -> None:
     """Put ImageNet (or a detector's) backbone weights into ``model``.
 

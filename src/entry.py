@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -75,8 +76,12 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
 
 def describe(error: BaseException) -> str:
     """The sentence of an error, without what Hydra and data-loading processes wrap around it."""
-    while isinstance(error, InstantiationException) and error.__cause__ is not None:
-        error = error.__cause__
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        sentence = describe(error.__cause__)
+        where = re.search(r"full_key: (\S+)", str(error))
+        if sentence.startswith("expected") or where is None:
+            return sentence
+        return f"expected settings of {where[1]} that fit, got: {sentence}"
     if isinstance(error, MissingMandatoryValue):
         return f"expected a value for {error.full_key}, got none; add {error.full_key}=..."
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import DictConfig
 
 from src import checkpoint
+from src.data.datamodule import FaceDataModule
 from src.entry import one_sentence, record, results_table, run_folder, write_json
 from src.evaluation import WiderResult, draw_pr_curves, read_predictions, wider_ap
 from src.training import EvaluatorModule
@@ -42,18 +43,23 @@ def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
             f"checkpoint={config.checkpoint} and predictions={config.predictions}"
         )
     record(folder, config)
+    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
     scored: dict[str, Any]
     if config.predictions is not None:
         if config.save_predictions:
             log.warning("save_predictions has no effect: predictions=<folder> are files already")
-        result, scored = _score_files(config), {"predictions": config.predictions}
+        result, scored = _score_files(config, datamodule), {"predictions": config.predictions}
         draw_pr_curves(result, folder / "pr_curves.png")
     else:
-        result = _score_network(config, folder)
+        result = _score_network(config, datamodule, folder)
         scored = {"checkpoint": config.checkpoint, "protocol": protocol(config)}
     metrics = {
         **result.metrics, "images": result.num_images, "faces": result.num_faces, **scored,
-        "data": {"root": config.data.root, "split": config.data.val_split},
+        "data": {
+            "root": config.data.root,
+            "split": config.data.val_split,
+            "ground_truth": str(datamodule.truth_folder or "labels, difficulty by face height"),
+        },
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
     name = Path(next(iter(scored.values()))).name
@@ -79,15 +85,14 @@ def protocol(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def _score_files(config: DictConfig) -> WiderResult:
-    datamodule = instantiate(config.data, _convert_="all")
+def _score_files(config: DictConfig, datamodule: FaceDataModule) -> WiderResult:
     datamodule.prepare_data()
     datamodule.setup("test")
     truth = datamodule.truth()
     return wider_ap(read_predictions(Path(config.predictions), list(truth)), truth)
 
 
-def _score_network(config: DictConfig, folder: Path) -> WiderResult:
+def _score_network(config: DictConfig, datamodule: FaceDataModule, folder: Path) -> WiderResult:
     model = checkpoint.load(config.checkpoint).model
     module = EvaluatorModule(
         model, decoder=instantiate(config.decoder), views=instantiate(config.views, _convert_="all")
@@ -104,7 +109,7 @@ def _score_network(config: DictConfig, folder: Path) -> WiderResult:
         config.trainer, logger=False, callbacks=callbacks, enable_checkpointing=False,
         enable_progress_bar=interactive, _convert_="all",
     )  # fmt: skip
-    trainer.test(module, instantiate(config.data, _convert_="all"), verbose=False)
+    trainer.test(module, datamodule, verbose=False)
     assert module.result is not None  # test_epoch_end has run
     return module.result
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -22,11 +22,17 @@ def check_types(config: DictConfig) -> None:
     """Compare every argument below a ``_target_`` with the annotation of its parameter.
 
     Raises:
-        ValueError: naming the first setting whose type is not the one annotated.
+        ValueError: naming a setting whose type is not the one annotated.
     """
-    for key, value, hint in _arguments(OmegaConf.to_container(config, resolve=True), ""):
-        if not _fits(value, hint):
-            raise ValueError(f"expected {key} to be {_described(hint)}, got {value!r}; set {key}=")
+    wrong = [
+        (key, value, hint)
+        for key, value, hint in _arguments(OmegaConf.to_container(config, resolve=True), "")
+        if not _fits(value, hint)
+    ]
+    if wrong:
+        # Settings appear again wherever they are passed on; people set them by the short name.
+        key, value, hint = min(wrong, key=lambda found: len(found[0]))
+        raise ValueError(f"expected {key} to be {_described(hint)}, got {value!r}; set {key}=")
 
 
 def _arguments(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
@@ -41,7 +47,19 @@ def _arguments(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         key = f"{path}.{name}" if path else str(name)
         if name in hints and value != "???":
             yield key, value, hints[name]
+            yield from _elements(key, value, hints[name])
         yield from _arguments(value, key)
+
+
+def _elements(path: str, node: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Key, value and annotation of what a list or a table holds."""
+    origin, kinds = get_origin(hint), get_args(hint)
+    if not (isinstance(origin, type) and kinds):
+        return
+    if isinstance(node, dict) and issubclass(origin, Mapping):
+        yield from ((f"{path}.{name}", value, kinds[-1]) for name, value in node.items())
+    if isinstance(node, list) and issubclass(origin, Sequence):
+        yield from ((f"{path}[{index}]", value, kinds[0]) for index, value in enumerate(node))
 
 
 def _hints(target: Any) -> Mapping[str, Any]:
@@ -78,14 +96,16 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, wanted)
 
 
+_WORDS = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text",
+    type(None): "null", Sequence: "a list", list: "a list", Mapping: "a table of settings",
+}  # fmt: skip
+
+
 def _described(hint: Any) -> str:
-    if get_origin(hint) in (Union, types.UnionType):
-        names = [_described(each) for each in get_args(hint)]
-        return " or ".join(dict.fromkeys(name for name in names if name != "a Tensor"))
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    if hint is type(None):
-        return "null"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    name = getattr(get_origin(hint) or hint, "__name__", str(hint))
-    return words.get(hint, f"a {name}")
+    """An annotation in words; types that no YAML file can give are left out."""
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    values = [repr(v) for each in members if get_origin(each) is Literal for v in get_args(each)]
+    names = [_WORDS.get(get_origin(each) or each) for each in members]
+    listed = [f"one of {', '.join(dict.fromkeys(values))}"] if values else []
+    return " or ".join(dict.fromkeys([*listed, *filter(None, names)])) or f"a {hint}"

@@ -32,10 +32,11 @@ def train(config: DictConfig, folder: Path) -> float:
     ``run.json`` and ``pictures/``.
     """
     check_processes(config)
-    check_lengths(config)
+    check_counts(config)
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     resume = resume_from(config, last)
+    done = 0 if resume is None else steps_done(resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
     record(folder, config, seed=config.seed)
 
@@ -46,14 +47,14 @@ def train(config: DictConfig, folder: Path) -> float:
         checkpoints, filename="best", monitor="val/ap", mode="max", enable_version_counter=False
     )
     trainer = make_trainer(config, folder, best)
-    for logger in trainer.loggers:
-        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-        if resume and isinstance(logger, RunCSVLogger):
-            logger.resume_at(checkpoint.read(resume)["global_step"])
     if config.compile:
         model.compile()
 
     try:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+            if resume and isinstance(logger, RunCSVLogger):
+                logger.resume_at(done)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if module.evaluated_step != trainer.global_step:  # the end lay between two validations
             # What is measured is what is on disk: the averaged weights, where there are such, also
@@ -84,8 +85,9 @@ def initial_model(config: DictConfig) -> FaceDetector:
         source = checkpoint.load(config.init.model).model
         if source.config != model.config:
             raise ValueError(
-                f"expected weights of the network {model.config} in init.model, got "
-                f"{source.config}; set the model options to match"
+                "expected weights of the configured network in init.model, got one with "
+                f"{checkpoint.differences(model.config, source.config)}; set the model options to "
+                "match"
             )
         model.load_state_dict(source.state_dict())
     if config.init.backbone is not None:
@@ -131,8 +133,14 @@ def check_processes(config: DictConfig) -> None:
         )
 
 
-def check_lengths(config: DictConfig) -> None:
-    """Refuse to train or validate on nothing."""
+def check_counts(config: DictConfig) -> None:
+    """Refuse to train or validate on nothing, and a seed or a number of pictures below 0."""
+    if config.seed < 0:
+        raise ValueError(f"expected a seed of at least 0, got {config.seed}; set seed=")
+    if config.num_pictures < 0:
+        raise ValueError(
+            f"expected num_pictures of at least 0, got {config.num_pictures}; 0 draws none"
+        )
     trainer = config.trainer
     if trainer.max_epochs < 1 and not (trainer.max_epochs == -1 and trainer.max_steps > 0):
         raise ValueError(
@@ -171,6 +179,21 @@ def resume_from(config: DictConfig, last: Path) -> Path | None:
         return None
     log.info("continuing from %s", last)
     return last
+
+
+def steps_done(last: Path) -> int:
+    """Optimizer steps behind the checkpoint of a run.
+
+    Raises:
+        ValueError: it is damaged, or holds weights alone.
+    """
+    content = checkpoint.read(last)
+    if "loops" not in content:
+        raise ValueError(
+            f"expected a checkpoint of a training run to resume from in {last}, got weights alone; "
+            "start from them with init.model=FILE and another run=NAME"
+        )
+    return content["global_step"]
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

@@ -31,7 +31,7 @@ def run(job: dict[str, Any]) -> None:
     sys.argv = [job["module"], *job["arguments"]]
     code = 0
     try:
-        del sys.modules[job["module"]]
+        sys.modules.pop(job["module"], None)  # or runpy warns
         runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)

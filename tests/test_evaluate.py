@@ -64,7 +64,8 @@ def test_metrics_say_what_was_measured_and_how(run, weights, tree):
         assert written[name] is None or 0 <= written[name] <= 1
     assert written["images"] == metrics["images"] == 3
     assert written["checkpoint"] == str(weights)
-    assert written["data"] == {"root": str(tree), "split": "val"}
+    truth = str(tree / "ground_truth")
+    assert written["data"] == {"root": str(tree), "split": "val", "ground_truth": truth}
     assert written["protocol"] == {
         "long_side": 96,
         "score_threshold": 0.02,

@@ -175,6 +175,14 @@ class FaceDataModule(L.LightningDataModule):
         """The validation images: WIDER FACE keeps the labels of its test images to itself."""
         return self.val_dataloader()
 
+    @property
+    def truth_folder(self) -> Path | None:
+        """Folder of the official .mat files that are evaluated against; None: the labels are."""
+        if self.ground_truth is None and self.val_split == "val":
+            beside = self.root / "ground_truth"
+            return beside if beside.is_dir() else None
+        return self.ground_truth
+
     def truth(self) -> dict[str, ImageTruth]:
         """What the validation images show, by name, for the evaluation.
 
@@ -182,9 +190,7 @@ class FaceDataModule(L.LightningDataModule):
             FileNotFoundError: if the folder given holds no ground truth.
             ValueError: if neither ground truth nor labels cover the validation images.
         """
-        folder = self.ground_truth
-        if folder is None and self.val_split == "val" and (self.root / "ground_truth").is_dir():
-            folder = self.root / "ground_truth"
+        folder = self.truth_folder
         if folder is not None:
             return _of_names(read_ground_truth(folder), self.names, folder)
         if not self._read(self.val_split).has_labels:

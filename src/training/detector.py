@@ -153,8 +153,9 @@ class DetectorModule(EvaluatorModule):
         saved = checkpoint_.get("featherface", {}).get("model")
         if saved != self.model.config:
             raise ValueError(
-                f"expected a checkpoint of the network {self.model.config} to resume from, got one "
-                f"of {saved}; resume with the model options of that run"
+                "expected a checkpoint of the configured network to resume from, got one with "
+                f"{checkpoint.differences(self.model.config, saved or {})}; resume with the model "
+                "options of that run"
             )
         self._resumed_at = settle(checkpoint_["loops"])
         self.trainer.datamodule.resume_at(*self._resumed_at)  # type: ignore[attr-defined]

@@ -124,7 +124,7 @@ def test_resume_refuses_another_network(configure, tmp_path):
 def test_init_from_another_network_is_refused(configure, tmp_path):
     path = tmp_path / "other.ckpt"
     checkpoint.save(path, featherface_v1("v1_487103"))
-    with pytest.raises(ValueError, match=r"expected weights of the network .* in init\.model"):
+    with pytest.raises(ValueError, match=r"in init\.model, got one with preset=v1_487103 \(not"):
         train(configure("train", tmp_path, f"init.model={path}"), tmp_path)
 
 

@@ -1,0 +1,306 @@
+"""Every mistake a user can make ends in one sentence: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from composing import TINY_DATA, composed
+
+import src.check_data
+import src.evaluate
+import src.predict
+import src.train
+from src import checkpoint
+from src.data.synthetic import SyntheticSpec, generate
+from src.models import featherface_v1
+
+MAINS = {
+    "train": src.train.main,
+    "evaluate": src.evaluate.main,
+    "predict": src.predict.main,
+    "check_data": src.check_data.main,
+}
+TRAIN = ["data.image_size=64", "data.batch_size=2", "logger=csv", "num_pictures=0"]
+CPU = ["trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated tree."""
+    root = tmp_path_factory.mktemp("data") / "tiny"
+    generate(root, SyntheticSpec(num_train=6, num_val=3, size=96), num_workers=0)
+    return root
+
+
+@pytest.fixture
+def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
+    """``complaint("train", "a=1")``: the sentence that command ends with."""
+
+    def run(name: str, *overrides: str) -> str:
+        settings = [*TINY_DATA, f"data.root={tiny}"]
+        settings += {"train": [*TRAIN, *CPU], "evaluate": CPU[:1]}.get(name, [])
+        if name == "predict":
+            settings = []
+        with composed(name, tmp_path / "run", *settings, *overrides) as config:
+            with pytest.raises(SystemExit) as stop:
+                MAINS[name].__wrapped__(config)  # type: ignore[attr-defined]
+        text = stop.value.code
+        assert isinstance(text, str), text  # Python writes it to stderr and exits with code 1
+        assert text.startswith("error: ")
+        assert "\n" not in text
+        return text.removeprefix("error: ")
+
+    return run
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("trainer.max_epochs=abc", r"expected trainer\.max_epochs to be a whole number or null, got 'abc'"),
+        ("trainer.max_epochs=1.5", r"expected trainer\.max_epochs to be a whole number"),
+        ("trainer.max_epochs=0", r"expected trainer\.max_epochs of at least 1"),
+        ("trainer.max_steps=0", r"expected trainer\.max_steps of at least 1"),
+        ("trainer.limit_val_batches=0", r"expected trainer\.limit_val_batches above 0, got 0"),
+        ("trainer.accumulate_grad_batches=0", r"expected trainer\.accumulate_grad_batches above 0"),
+        ("trainer.precision=17", r"expected trainer\.precision to be one of 64, 32, .*, got 17"),
+        ("trainer.accelerator=quantum", r"settings of trainer that fit, got: .*quantum.*cpu"),
+        ("data.batch_size=0", r"expected data\.batch_size of at least 1, got 0"),
+        ("data.batch_size=two", r"expected data\.batch_size to be a whole number, got 'two'"),
+        ("data.batch_size=true", r"expected data\.batch_size to be a whole number, got True"),
+        ("data.num_workers=-1", r"expected data\.num_workers of at least 0, got -1"),
+        ("data.val_split=test", r"expected data\.val_split to be one of 'train', 'val', got 'test'"),
+        ("seed=-1", r"expected a seed of at least 0, got -1"),
+        ("num_pictures=-1", r"expected num_pictures of at least 0, got -1"),
+        ("optimizer.lr=-1", r"expected settings that the optimizer takes, got Invalid learning rate"),
+        ("optimizer.lr=fast", r"expected optimizer\.lr to be a number, got 'fast'"),
+        ("recipe.warmup_steps=-1", r"expected at least 0 warm-up steps, got -1"),
+        ("recipe.milestones=[-1]", r"expected a gamma above 0 and milestones"),
+        ("recipe.milestones=5", r"milestones to be a list, got 5"),
+        ("scaling.rule=cubic", r"expected a scaling rule of linear, sqrt, none; got 'cubic'"),
+        ("scaling.reference_batch=0", r"expected a reference batch of at least 1 image, got 0"),
+        ("views.scales=[-1]", r"expected at least one positive scale"),
+        ("decoder.nms_iou=2", r"nms_iou in \(0, 1\], got 0\.02 and 2"),
+        ("model.preset=v9", r"expected a FeatherFace V1 preset of v1_489015, .*got 'v9'"),
+        ("loss.weights.class=much", r"loss\.weights\.class to be a number, got 'much'"),
+        ("init.model=/nowhere.ckpt", r"expected a checkpoint file, found none at /nowhere\.ckpt"),
+        ("init.backbone=/nowhere.pth", r"expected a checkpoint file, found none at /nowhere\.pth"),
+        ("resume=true", r"expected run=NAME beside resume=true"),
+    ],
+)  # fmt: skip
+def test_settings(complaint, settings, sentence):
+    assert re.search(sentence, complaint("train", settings))
+
+
+def test_the_averaging_rate(complaint):
+    found = complaint("train", "ema=exponential", "ema.callback.decay=2")
+    assert re.search(r"settings of ema\.callback that fit, got: .*decay value 2", found)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here it is no mistake")
+def test_a_gpu_that_is_not_there(complaint):
+    found = complaint("train", "trainer=gpu", "trainer.accelerator=gpu")
+    assert re.search(r"settings of trainer that fit, got: .*gpu", found)
+
+
+# Data
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:600])
+
+
+def hollow(path: Path) -> None:
+    """Beginning and end are those of an image, and nothing is between."""
+    content = path.read_bytes()
+    start = content.index(b"\xff\xc4")  # the Huffman tables
+    path.write_bytes(content[:start] + b"\xff\xd9")
+
+
+def relabel(old: str, new: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        file = root / "train" / "label.txt"
+        lines = file.read_text().splitlines()
+        face = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+        lines[face] = re.sub(old, new, lines[face], count=1)
+        file.write_text("\n".join(lines) + "\n")
+
+    return change
+
+
+def first_image(damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    return lambda root: damage(sorted((root / "train" / "images").rglob("*.jpg"))[0])
+
+
+@pytest.fixture
+def tree(tiny: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(tiny, tmp_path / "tree"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (shutil.rmtree, r"expected WIDER FACE in .*, which is no folder; set data\.root="),
+        (lambda root: shutil.rmtree(root / "train"), r"expected the train labels of WIDER FACE in "),
+        (first_image(Path.unlink), r"got 1 that do not exist, first .*complete the folder or set"),
+        (first_image(cut), r"expected a complete image, got one cut off after 600 bytes; copy it"),
+        (relabel(r" \S+$", ""), r"label\.txt:2: expected 20 or 4 numbers for a face, got 19"),
+        (relabel(r"^\S+", "nan"), r"label\.txt:2: expected finite numbers for a face, got 'nan "),
+        (relabel(r"^\S+", "many"), r"label\.txt:2: expected numbers for a face, got 'many "),
+        (relabel(r"^\S+", "5000"), r"label\.txt:2: expected a face inside its image of .*5000 "),
+    ],
+    ids=["nothing", "layout", "missing", "cut", "19", "nan", "word", "outside"],
+)  # fmt: skip
+def test_data(complaint, tree, tmp_path, damage, sentence):
+    damage(tree)
+    assert re.search(sentence, complaint("train", "data.generator=null", f"data.root={tree}"))
+    assert not (tmp_path / "run" / "checkpoints").exists()  # before training starts
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_image_that_fails_in_training(complaint, tree, num_workers):
+    first_image(hollow)(tree)
+    found = complaint(
+        "train", "data.generator=null", f"data.root={tree}", f"data.num_workers={num_workers}"
+    )
+    assert re.search(r"\.jpg: expected an image that can be decoded, got a damaged file; re", found)
+
+
+def test_a_folder_that_cannot_be_written(complaint, tmp_path):
+    (tmp_path / "file").touch()
+    found = complaint("train", f"data.root={tmp_path}/file/data")
+    assert re.search(r"expected to read or write .*file.*, got '.*'; check the path", found)
+
+
+# Checkpoints
+
+
+class Intruder:
+    """Unpickling it would make a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def write_text(path: Path) -> None:
+    path.write_text("no weights here\n")
+
+
+def write_half(path: Path) -> None:
+    checkpoint.save(path, featherface_v1())
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def write_flipped(path: Path) -> None:
+    checkpoint.save(path, featherface_v1())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def write_intruder(path: Path) -> None:
+    torch.save({"state_dict": Intruder(path.with_name("made"))}, path)
+
+
+def write_bare_intruder(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Intruder(path.with_name("made"))))
+
+
+def write_other(path: Path) -> None:
+    checkpoint.save(path, featherface_v1("v1_487103"))
+
+
+DAMAGED = r"expected a PyTorch checkpoint of plain tensors in .*bad\.ckpt, got a damaged or foreign"
+CODE = r"got one with Python objects \(posix\.mkdir\), which could run code; save its state_dict"
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (write_text, DAMAGED),
+        (Path.touch, DAMAGED),
+        (write_half, DAMAGED),
+        (write_flipped, DAMAGED),
+        (write_intruder, CODE),
+        (write_bare_intruder, r"plain tensors in .*bad\.ckpt, got"),
+        (
+            write_other,
+            r"in init\.model, got one with preset=v1_487103 \(not v1_489015\), chan.*set the model op",
+        ),
+    ],
+)
+def test_initial_weights(complaint, tmp_path, write, sentence):
+    path = tmp_path / "bad.ckpt"
+    write(path)
+    assert re.search(sentence, complaint("train", f"init.model={path}"))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (write_text, r"expected a PyTorch checkpoint .*last\.ckpt, got a damaged or foreign file"),
+        (write_intruder, CODE),
+        (write_other, r"expected a checkpoint of a training run to resume from in .*last\.ckpt"),
+    ],
+)
+def test_resuming(complaint, tmp_path, write, sentence):
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.parent.mkdir(parents=True)
+    write(last)
+    assert re.search(sentence, complaint("train", "resume=true", "run=x"))
+    assert not (last.parent / "made").exists()
+
+
+# Evaluation and prediction
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ([], r"expected either checkpoint=<file> or predictions=<folder>, got "),
+        (["checkpoint=a", "predictions=b"], r"got checkpoint=a and predictions=b"),
+        (["checkpoint=/nowhere.ckpt"], r"expected a checkpoint file, found none at /nowhere\.ckpt"),
+        (["predictions=/nowhere"], r"expected one prediction file for each of 3 images, got none"),
+        (["predictions=/", "data.ground_truth=/nowhere"], r"/nowhere"),
+    ],
+)
+def test_evaluation(complaint, settings, sentence):
+    assert re.search(sentence, complaint("evaluate", *settings))
+
+
+def test_ground_truth_of_other_images(complaint, tmp_path):
+    other = tmp_path / "other"
+    generate(other, SyntheticSpec(num_train=1, num_val=2, size=48), num_workers=0)
+    found = complaint("evaluate", "predictions=/", f"data.ground_truth={other}/ground_truth")
+    assert re.search(r"expected ground truth for all 3 validation images.*set data\.ground_", found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ([], r"expected a value for (checkpoint|source), got none; add (checkpoint|source)="),
+        (["checkpoint=/nowhere.ckpt", "source=/nowhere.jpg"], r"/nowhere"),
+    ],
+)
+def test_prediction(complaint, settings, sentence):
+    assert re.search(sentence, complaint("predict", *settings))
+
+
+def test_checking_data(complaint):
+    assert re.search(
+        r"size of at least 1 pixel, got 0", complaint("check_data", "data.image_size=0")
+    )
