@@ -47,6 +47,10 @@ HARMLESS_WARNINGS = (
 """Beginnings of warnings that no user can act on."""
 
 
+_LOST = r"(?i)\b(gloo|nccl)\b.*(closed|reset|timeout|timed out|remote)"
+"""What a process is told when another one of its run has ended."""
+
+
 def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Turn a user's mistake into one line on the terminal; its traceback goes to the log file.
 
@@ -68,6 +72,11 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
             # Another process may have said it already, or be killed for this one's end.
             process = f" in process {_rank()}" if _rank() else ""
             sys.exit(f"error{process}: {sentence}")
+        except RuntimeError as error:
+            if not re.search(_LOST, str(error)):
+                raise
+            _log_traceback(error)
+            sys.exit(f"process {_rank()} ends: another process of this run stopped before it")
         except KeyboardInterrupt:
             sys.exit("stopped by Ctrl-C")
 

@@ -67,7 +67,9 @@ def _hints(target: Any) -> Mapping[str, Any]:
         return {}
     try:
         found: Callable[..., Any] = get_object(target)
-        return get_type_hints(found.__init__ if isinstance(found, type) else found)
+        if isinstance(found, type):
+            found = vars(found).get("__init__", found.__init__)  # type: ignore[misc]
+        return get_type_hints(found)
     except Exception:  # unknown target: instantiate says so; unreadable annotations: nothing to say
         return {}
 

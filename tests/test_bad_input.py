@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from composing import TINY_DATA, composed
+from omegaconf import DictConfig
 
 import src.check_data
 import src.evaluate
@@ -19,6 +20,7 @@ import src.predict
 import src.train
 from src import checkpoint
 from src.data.synthetic import SyntheticSpec, generate
+from src.entry import one_sentence
 from src.models import featherface_v1
 
 MAINS = {
@@ -48,9 +50,9 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         settings += {"train": [*TRAIN, *CPU], "evaluate": CPU[:1]}.get(name, [])
         if name == "predict":
             settings = []
-        with composed(name, tmp_path / "run", *settings, *overrides) as config:
-            with pytest.raises(SystemExit) as stop:
-                MAINS[name].__wrapped__(config)  # type: ignore[attr-defined]
+        configuration = composed(name, tmp_path / "run", *settings, *overrides)
+        with configuration as config, pytest.raises(SystemExit) as stop:
+            MAINS[name].__wrapped__(config)  # type: ignore[attr-defined]
         text = stop.value.code
         assert isinstance(text, str), text  # Python writes it to stderr and exits with code 1
         assert text.startswith("error: ")
@@ -66,8 +68,7 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ("trainer.max_epochs=abc", r"expected trainer\.max_epochs to be a whole number or null, got 'abc'"),
-        ("trainer.max_epochs=1.5", r"expected trainer\.max_epochs to be a whole number"),
+        ("trainer.max_epochs=abc", r"max_epochs to be a whole number or null, got 'abc'; set trai"),
         ("trainer.max_epochs=0", r"expected trainer\.max_epochs of at least 1"),
         ("trainer.max_steps=0", r"expected trainer\.max_steps of at least 1"),
         ("trainer.limit_val_batches=0", r"expected trainer\.limit_val_batches above 0, got 0"),
@@ -76,17 +77,14 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         ("trainer.accelerator=quantum", r"settings of trainer that fit, got: .*quantum.*cpu"),
         ("data.batch_size=0", r"expected data\.batch_size of at least 1, got 0"),
         ("data.batch_size=two", r"expected data\.batch_size to be a whole number, got 'two'"),
-        ("data.batch_size=true", r"expected data\.batch_size to be a whole number, got True"),
         ("data.num_workers=-1", r"expected data\.num_workers of at least 0, got -1"),
-        ("data.val_split=test", r"expected data\.val_split to be one of 'train', 'val', got 'test'"),
+        ("data.val_split=test", r"data\.val_split to be one of 'train', 'val', got 'test'"),
         ("seed=-1", r"expected a seed of at least 0, got -1"),
         ("num_pictures=-1", r"expected num_pictures of at least 0, got -1"),
-        ("optimizer.lr=-1", r"expected settings that the optimizer takes, got Invalid learning rate"),
+        ("optimizer.lr=-1", r"expected settings that the optimizer takes, got Invalid learn"),
         ("optimizer.lr=fast", r"expected optimizer\.lr to be a number, got 'fast'"),
         ("recipe.warmup_steps=-1", r"expected at least 0 warm-up steps, got -1"),
-        ("recipe.milestones=[-1]", r"expected a gamma above 0 and milestones"),
         ("recipe.milestones=5", r"milestones to be a list, got 5"),
-        ("scaling.rule=cubic", r"expected a scaling rule of linear, sqrt, none; got 'cubic'"),
         ("scaling.reference_batch=0", r"expected a reference batch of at least 1 image, got 0"),
         ("views.scales=[-1]", r"expected at least one positive scale"),
         ("decoder.nms_iou=2", r"nms_iou in \(0, 1\], got 0\.02 and 2"),
@@ -151,7 +149,7 @@ def tree(tiny: Path, tmp_path: Path) -> Path:
     ("damage", "sentence"),
     [
         (shutil.rmtree, r"expected WIDER FACE in .*, which is no folder; set data\.root="),
-        (lambda root: shutil.rmtree(root / "train"), r"expected the train labels of WIDER FACE in "),
+        (lambda root: shutil.rmtree(root / "train"), r"expected the train labels of WIDER FACE"),
         (first_image(Path.unlink), r"got 1 that do not exist, first .*complete the folder or set"),
         (first_image(cut), r"expected a complete image, got one cut off after 600 bytes; copy it"),
         (relabel(r" \S+$", ""), r"label\.txt:2: expected 20 or 4 numbers for a face, got 19"),
@@ -238,7 +236,7 @@ CODE = r"got one with Python objects \(posix\.mkdir\), which could run code; sav
         (write_bare_intruder, r"plain tensors in .*bad\.ckpt, got"),
         (
             write_other,
-            r"in init\.model, got one with preset=v1_487103 \(not v1_489015\), chan.*set the model op",
+            r"in init\.model, got one with preset=v1_487103 \(not v1_489015\), chan.*match",
         ),
     ],
 )
@@ -304,3 +302,31 @@ def test_checking_data(complaint):
     assert re.search(
         r"size of at least 1 pixel, got 0", complaint("check_data", "data.image_size=0")
     )
+
+
+# Processes
+
+
+def ended(tmp_path: Path, error: BaseException) -> str:
+    @one_sentence
+    def task(config: DictConfig) -> None:
+        raise error
+
+    command = composed("predict", tmp_path, "checkpoint=a", "source=b")
+    with command as config, pytest.raises(SystemExit) as stop:
+        task(config)
+    return str(stop.value.code)
+
+
+def test_the_end_of_another_process_is_no_error_of_this_one(tmp_path):
+    error = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]")
+    assert ended(tmp_path, error) == "process 0 ends: another process of this run stopped before it"
+
+
+def test_an_error_of_ours_keeps_its_traceback(tmp_path):
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        ended(tmp_path, RuntimeError("a mistake of ours"))
+
+
+def test_interrupted_outside_of_training(tmp_path):
+    assert ended(tmp_path, KeyboardInterrupt()) == "stopped by Ctrl-C"

@@ -210,11 +210,13 @@ def test_an_interrupted_run_says_how_to_go_on(launch, training, tmp_path, kind):
 
 
 def test_a_failing_job_does_not_end_the_others(launch, training, tmp_path):
+    # W&B without an account: the second run of a process would go on with the first one's.
     arguments = ["-m", *training, "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"]
     arguments += ["seed=0,-1,1", f"hydra.sweep.dir={tmp_path}", "trainer.log_every_n_steps=1"]
+    arguments += ["logger=wandb", "num_pictures=1"]
     assert launch("src.train", arguments) == 1
     output = launch.output.read_text()
-    assert "expected a seed of at least 0, got -1" in output.splitlines()[-1]
+    assert "job 1 stopped: expected a seed of at least 0, got -1" in output
     assert "Traceback" not in output
     assert not (tmp_path / "1" / "metrics.json").exists()
     assert "Traceback" in (tmp_path / "1" / "train.log").read_text()
@@ -222,6 +224,10 @@ def test_a_failing_job_does_not_end_the_others(launch, training, tmp_path):
     assert any(not torch.equal(first[name], second[name]) for name in first)
     columns = [(tmp_path / str(job) / "metrics.csv").read_text() for job in (0, 2)]
     assert columns[0] != columns[1]
+    tracked = [list((tmp_path / job / "wandb").glob("offline-run-*")) for job in ("0", "2")]
+    assert [len(found) for found in tracked] == [1, 1]
+    assert tracked[0][0].name != tracked[1][0].name
+    assert not (ROOT / "wandb").exists()
 
 
 # Two devices
