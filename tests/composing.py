@@ -22,20 +22,34 @@ TINY_DATA = [
 ]
 
 
-@contextmanager
-def composed(name: str, folder: Path, *overrides: str) -> Iterator[DictConfig]:
-    """``with composed("predict", folder, "a=1") as config``, the run folder being ``folder``."""
+def compose_run(name: str, folder: Path, *overrides: str, multirun: bool = False) -> DictConfig:
+    """What the command ``name`` is configured with; its run folder is ``folder``.
+
+    Until the next call, or :func:`forget_run`, Hydra believes to be in that run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with initialize_config_dir(CONF, version_base="1.3"):
         config = compose(name, list(overrides), return_hydra_config=True)
     with open_dict(config):
         config.hydra.runtime.output_dir = str(folder)
+        config.hydra.mode = "MULTIRUN" if multirun else "RUN"
     HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config.hydra
         if "run_dir" in config:
             config.run_dir = str(folder)
+    return config
+
+
+def forget_run() -> None:
+    """End the run that Hydra believes to be in."""
+    HydraConfig.instance().cfg = None
+
+
+@contextmanager
+def composed(name: str, folder: Path, *overrides: str) -> Iterator[DictConfig]:
+    """``with composed("predict", folder, "a=1") as config``, the run folder being ``folder``."""
     try:
-        yield config
+        yield compose_run(name, folder, *overrides)
     finally:
-        HydraConfig.instance().cfg = None
+        forget_run()

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from src import checkpoint
+from src.models import featherface_v1
+
 # Tiny networks gain nothing from threads, and tests run side by side.
 torch.set_num_threads(1)
 
@@ -36,3 +39,12 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a small network with random weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
+    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
+    return path

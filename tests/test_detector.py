@@ -16,14 +16,6 @@ from src.evaluation import read_predictions
 from src.models import featherface_v1
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
-    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
-    return path
-
-
 def load(weights, **options):
     return load_detector(weights, device="cpu", **{"score_threshold": 0.3, **options})
 

@@ -8,24 +8,13 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from composing import TINY_DATA, composed
 
-from src import checkpoint
 from src.evaluate import evaluate
 from src.evaluation import read_predictions
-from src.models import featherface_v1
 
 LEVELS = ("ap_easy", "ap_medium", "ap_hard")
 QUIET = ["trainer.accelerator=cpu", "num_pictures=0"]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
-    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
-    return path
 
 
 @pytest.fixture(scope="module")
