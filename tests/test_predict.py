@@ -11,15 +11,7 @@ import numpy as np
 import pytest
 from composing import composed
 
-from src import checkpoint, predict, video
-from src.models import featherface_v1
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
-    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
-    return path
+from src import predict, video
 
 
 @pytest.fixture
