@@ -1,6 +1,6 @@
 """Loss terms of a detector: one callable per term, combined by :class:`WeightedTerms`.
 
-A term is any callable ``term(outputs, priors, targets, assignment, variances) -> scalar``. The
+A term is any callable ``term(outputs, priors, targets, assignment, spec) -> scalar``. The
 defaults are RetinaFace's multi-task loss (Deng et al., CVPR 2020, eq. 1) in the form of its PyTorch
 code, with which FeatherFace was trained.
 """
