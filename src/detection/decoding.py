@@ -70,6 +70,12 @@ class Decoder:
             for i, kept in enumerate(keep)
         ]
 
+    def __call__(
+        self, outputs: Outputs, spec: PriorSpec, height: int, width: int
+    ) -> list[Detections]:
+        """Detections of each image in pixels of the network input."""
+        return self.suppress(self.candidates(outputs, spec, height, width))
+
 
 def _best(scores: Tensor, threshold: float, top_k: int) -> tuple[Tensor, Tensor]:
     """Scores above the threshold, best first (ties: the first prior), and whose they are.
