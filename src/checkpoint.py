@@ -25,7 +25,7 @@ from src.models import FaceDetector, build_model
 from src.models.upstream import backbone_weights, from_upstream, is_upstream
 from src.provenance import revision, versions
 
-FORMAT = 1
+FORMAT = 2  # 2: context apart from the neck
 PREFIX = "model."
 
 

@@ -54,7 +54,7 @@ def test_another_format_is_refused(model, tmp_path):
     path = tmp_path / "a.ckpt"
     content = {"state_dict": {}, "featherface": {**checkpoint.metadata(model), "format": 99}}
     checkpoint.write(path, content)
-    with pytest.raises(ValueError, match=r"expected a checkpoint of format 1, got 99 in .*a\.ckpt"):
+    with pytest.raises(ValueError, match=r"expected a checkpoint of format 2, got 99 in .*a\.ckpt"):
         checkpoint.load(path)
 
 

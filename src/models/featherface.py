@@ -88,17 +88,20 @@ def featherface_v1(
         neck["attention_out"] = PerLevel(
             CBAM(channels, reduction=reduction) for _ in backbone.channels
         )
-    neck["context"] = PerLevel(CONTEXTS[arch["context"]](channels) for _ in backbone.channels)
-    neck["shuffle"] = PerLevel(
+    context: OrderedDict[str, nn.Module] = OrderedDict()
+    context["field"] = PerLevel(CONTEXTS[arch["context"]](channels) for _ in backbone.channels)
+    context["shuffle"] = PerLevel(
         ChannelShuffle(channels, 2, order=arch["shuffle"]) for _ in backbone.channels
     )
     if arch["mixer"]:
-        neck["mixer"] = PerLevel(ChannelMixer(channels) for _ in backbone.channels)
+        context["mixer"] = PerLevel(ChannelMixer(channels) for _ in backbone.channels)
 
     return FaceDetector(
         backbone,
         nn.Sequential(neck),
+        nn.Sequential(context),
         Heads([channels] * len(backbone.channels), priors.num_per_cell),
+        pyramid_channels=[channels] * len(backbone.channels),
         priors=priors,
         config={
             "name": "featherface_v1",

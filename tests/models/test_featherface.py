@@ -30,8 +30,8 @@ def test_parameters_by_part():
     assert num_parameters(model.backbone) == 213_072
     assert num_parameters(neck.bifpn) == 112_606
     assert num_parameters(neck.attention_in) + num_parameters(neck.attention_out) == 13_568
-    assert [num_parameters(m) for m in neck.context] == [77_655] * 3
-    assert [num_parameters(m) for m in neck.mixer] == [4_640] * 3
+    assert [num_parameters(m) for m in model.context.field] == [77_655] * 3
+    assert [num_parameters(m) for m in model.context.mixer] == [4_640] * 3
     assert num_parameters(model.heads) == 6_240
 
 
@@ -147,14 +147,14 @@ def upstream_names(model: torch.nn.Module, preset: str) -> dict[str, torch.Tenso
                 rest = rest.replace("conv.", "0.conv.").replace("norm.", "1.")
                 tail = f"p{node[-1]}_down_channel{second}.{rest}"
             new = f"bifpn.{parts[2]}.{tail}"
-        elif new.startswith("neck.context") and preset == "v1_487103":
+        elif new.startswith("context.field") and preset == "v1_487103":
             new = (
                 f"dcn{int(parts[2]) + 1}."
                 + {"conv": "dcn", "norm": "bn"}[parts[4]]
                 + "."
                 + parts[5]
             )
-        elif new.startswith("neck.context"):
+        elif new.startswith("context.field"):
             branch = {
                 "branch3": "conv3X3",
                 "shared": "conv5X5_1",
@@ -171,7 +171,7 @@ def upstream_names(model: torch.nn.Module, preset: str) -> dict[str, torch.Tenso
             ]:
                 rest = b + rest[len(a) :] if rest.startswith(a) else rest
             new = f"ssh{int(parts[2]) + 1}.{branch}.{rest}"
-        elif new.startswith("neck.mixer"):
+        elif new.startswith("context.mixer"):
             number = {"reduce": 1, "depthwise": 3, "expand": 5}[parts[3]] + (parts[4] == "norm")
             new = f"ssh{int(parts[2]) + 1}_cs.{number}.{parts[5]}"
         elif new.startswith("neck.attention"):
@@ -210,9 +210,9 @@ def test_published_names_of_every_preset_load(preset, tmp_path):
 
 
 def test_shuffle_orders():
-    plain = dict(featherface_v1("v1_489015").neck.named_children())["shuffle"][0].index
+    plain = dict(featherface_v1("v1_489015").context.named_children())["shuffle"][0].index
     assert plain.tolist() == [*range(0, 56, 2), *range(1, 56, 2)]
-    woven = dict(featherface_v1("v1_487103").neck.named_children())["shuffle"][0].index
+    woven = dict(featherface_v1("v1_487103").context.named_children())["shuffle"][0].index
     assert woven.tolist()[:4] == [0, 37, 1, 38]
 
 
