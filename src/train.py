@@ -38,17 +38,19 @@ def train(config: DictConfig, folder: Path) -> float:
     resume = resume_from(config, last)
     done = 0 if resume is None else steps_done(resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    record(folder, config, seed=config.seed)
 
     datamodule = instantiate(config.data, _convert_="all")
     model = initial_model(config)
+    parameters = sum(p.numel() for p in model.parameters())
+    record(folder, config, seed=config.seed, parameters=parameters)
     module: DetectorModule = instantiate(config.module, model=model, _convert_="all")
     best = ModelCheckpoint(
         checkpoints, filename="best", monitor="val/ap", mode="max", enable_version_counter=False
     )
     trainer = make_trainer(config, folder, best)
     if config.compile:
-        model.compile()
+        for part in model.children():  # each by itself: distillation stops at the pyramid
+            part.compile()
 
     try:
         for logger in trainer.loggers:

@@ -79,7 +79,7 @@ def test_every_group_is_used():
 
 
 @pytest.mark.parametrize(("entry", "option"), OPTIONS, ids=lambda value: str(value))
-def test_every_option_composes_and_builds(entry, option, data, tmp_path):
+def test_every_option_composes_and_builds(entry, option, data, weights, tmp_path):
     settings = [*REQUIRED.get(entry, []), option]
     needs_cuda = option == "trainer=gpu"
     if "data" in groups_of(entry) and not option.startswith("data="):
@@ -87,10 +87,12 @@ def test_every_option_composes_and_builds(entry, option, data, tmp_path):
     if needs_cuda or option == "trainer=ddp":
         settings += ["trainer.accelerator=cpu", "trainer.devices=1"]
     group = option.partition("=")[0]
+    if group == "kd" and option != "kd=none":
+        settings.append(f"kd.teacher={weights}")
     with composed(entry, tmp_path, *settings) as config:
         check_types(config)
         # What a group owns stands under its name; recipes and experiments own nothing.
-        for name in [group] if "_target_" in config.get(group, {}) else config:
+        for name in [group] if "_target_" in (config.get(group) or {}) else config:
             if name == "module":
                 instantiate(config[name], model=build_model(config.model), _convert_="all")
             elif OmegaConf.is_config(config[name]):

@@ -7,10 +7,25 @@ from typing import Any
 
 from src.models.detector import FaceDetector
 from src.models.featherface import featherface_v1
+from src.models.featherface_v2 import featherface_v2
+from src.models.nano_b import nano_b
+from src.models.widths import dense_widths
 
-__all__ = ["MODELS", "FaceDetector", "build_model", "featherface_v1"]
+__all__ = [
+    "MODELS",
+    "FaceDetector",
+    "build_model",
+    "dense_widths",
+    "featherface_v1",
+    "featherface_v2",
+    "nano_b",
+]
 
-MODELS: dict[str, Callable[..., FaceDetector]] = {"featherface_v1": featherface_v1}
+MODELS: dict[str, Callable[..., FaceDetector]] = {
+    "featherface_v1": featherface_v1,
+    "featherface_v2": featherface_v2,
+    "nano_b": nano_b,
+}
 
 
 def build_model(config: Mapping[str, Any]) -> FaceDetector:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
+
+
+def hidden_units(channels: int, reduction: int, *, least: int = 1) -> int:
+    """Width of the hidden layer of a channel gate: channels / reduction, at least ``least``."""
+    if reduction < 1:
+        raise ValueError(f"expected a channel reduction of at least 1, got {reduction}")
+    return max(least, channels // reduction)
 
 
 class ChannelGate(nn.Module):
     """Scales channels by sigmoid(MLP(mean) + MLP(max)), the MLP shared (CBAM, eq. 2)."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.reduce = nn.Linear(channels, hidden)
-        self.expand = nn.Linear(hidden, channels)
+        self.reduce = nn.Linear(channels, hidden, bias=bias)
+        self.expand = nn.Linear(hidden, channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         # mean and amax, not adaptive pooling: exporters to edge runtimes know them.
@@ -24,6 +33,17 @@ class ChannelGate(nn.Module):
         return self.expand(torch.relu(self.reduce(pooled)))
 
 
+class ChannelPool(nn.Module):
+    """Maximum and mean over channels: [B, C, H, W] -> [B, 2, H, W].
+
+    A module of its own because it is where channels that are masked, not yet removed, must be left
+    out: zeros would still lower the mean.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=1)
+
+
 class SpatialGate(nn.Module):
     """Scales positions by sigmoid(BN(conv7x7([max; mean] over channels))) (CBAM, eq. 3).
 
@@ -33,26 +53,96 @@ class SpatialGate(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.pool = ChannelPool()
         self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
         self.norm = nn.BatchNorm2d(1, momentum=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.norm(self.conv(pooled)))
+        return x * self.gate(x)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The scale of every position, [B, C, H, W] -> [B, 1, H, W]."""
+        return torch.sigmoid(self.norm(self.conv(self.pool(x))))
 
 
 class CBAM(nn.Module):
     """Convolutional block attention (Woo et al., ECCV 2018) with FeatherFace's residual.
 
     y = ReLU(spatial(channel(x)) + x); 2ch + h + c + 100 parameters for c channels, h hidden.
+
+    Args:
+        channels: of input and output.
+        hidden: width of the channel gate's hidden layer; see :func:`hidden_units`.
+        residual: False for the paper's y = spatial(channel(x)).
+        bias: of the channel gate's two layers.
     """
 
-    def __init__(self, channels: int, *, reduction: int) -> None:
+    def __init__(
+        self, channels: int, *, hidden: int, residual: bool = True, bias: bool = True
+    ) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"expected a channel reduction of at least 1, got {reduction}")
-        self.channel = ChannelGate(channels, max(1, channels // reduction))
+        self.residual = residual
+        self.channel = ChannelGate(channels, hidden, bias=bias)
         self.spatial = SpatialGate()
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.spatial(self.channel(x)) + x)
+        gated = self.spatial(self.channel(x))
+        return torch.relu(gated + x) if self.residual else gated
+
+
+PLUS_LEAST = 4
+"""Hidden units that CBAM_Plus never goes below."""
+
+
+class CBAMPlus(CBAM):
+    """CBAM_Plus: a channel gate without biases and with max(c // reduction, 4) hidden units.
+
+    No paper: a proposal of FeatherFace V2's sketch. 2ch + 100 parameters, 612 for 64 channels,
+    10% fewer than CBAM with reduction 16. Below 128 channels the floor of 4 makes reductions 16 and
+    32 the same network, so "reduction 32" saves nothing there.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 32, residual: bool = True) -> None:
+        hidden = hidden_units(channels, reduction, least=PLUS_LEAST)
+        super().__init__(channels, hidden=hidden, residual=residual, bias=False)
+
+
+class SharedCBAM(nn.Module):
+    """CBAM_Plus at several places: one channel gate per number of channels, one spatial gate.
+
+    FeatherFace V2's sketch calls it SharedCBAMManager and says gates are shared by their number of
+    channels; the published code makes one per place and passes an unknown place's features through
+    unchanged. Here places with equally many channels do share, and an unknown one is an error.
+    For (64, 128, 256) channels 5,732 parameters, wherever and however often they occur.
+
+    Args:
+        channels: name of a place -> its number of channels.
+        reduction, residual: as of :class:`CBAMPlus`.
+    """
+
+    def __init__(
+        self, channels: Mapping[str, int], *, reduction: int = 32, residual: bool = True
+    ) -> None:
+        super().__init__()
+        self.channels = dict(channels)
+        self.residual = residual
+        self.gates = nn.ModuleDict(
+            {
+                str(c): ChannelGate(c, hidden_units(c, reduction, least=PLUS_LEAST), bias=False)
+                for c in sorted(set(self.channels.values()))
+            }
+        )
+        self.spatial = SpatialGate()
+
+    def forward(self, x: Tensor, name: str) -> Tensor:
+        """Gate the features [B, C, H, W] of the place ``name``.
+
+        Raises:
+            ValueError: no such place.
+        """
+        if name not in self.channels:
+            raise ValueError(
+                f"expected a place of shared attention of {', '.join(self.channels)}; got {name!r}"
+            )
+        gated = self.spatial(self.gates[str(self.channels[name])](x))
+        return torch.relu(gated + x) if self.residual else gated

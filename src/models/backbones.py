@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from src.models.layers import ConvNorm, DepthwiseSeparable
@@ -9,31 +11,45 @@ from src.models.layers import ConvNorm, DepthwiseSeparable
 SLOPE = 0.1
 
 
+WIDTHS = (8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256)
+"""Output channels of the stem and the 13 blocks of MobileNetV1 x 0.25."""
+
+STRIDES = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+ENDS = (5, 11, 13)
+"""The blocks that end strides 8, 16 and 32."""
+CHANNELS = tuple(WIDTHS[end] for end in ENDS)
+"""Of C3, C4 and C5, unpruned."""
+
+
 class MobileNetV1(nn.Module):
     """MobileNetV1 x 0.25 (Howard et al. 2017) cut after strides 8, 16 and 32, as in RetinaFace.
 
     [B, 3, H, W] -> [[B, 64, H/8, W/8], [B, 128, H/16, W/16], [B, 256, H/32, W/32]] (sides rounded
     up); 213,072 parameters.
+
+    Args:
+        widths: output channels of the stem and of the 13 blocks; those of :data:`ENDS` are
+            published as ``channels``.
     """
 
-    channels = (64, 128, 256)
     strides = (8, 16, 32)
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        self.stage1 = nn.Sequential(
-            ConvNorm(3, 8, kernel=3, stride=2, slope=SLOPE),
-            *_blocks((8, 16, 1), (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1)),
-        )
-        self.stage2 = nn.Sequential(*_blocks((64, 128, 2), *[(128, 128, 1)] * 5))
-        self.stage3 = nn.Sequential(*_blocks((128, 256, 2), (256, 256, 1)))
+        if len(widths) != len(WIDTHS):
+            raise ValueError(f"expected {len(WIDTHS)} backbone widths, got {len(widths)}")
+        self.channels = tuple(widths[end] for end in ENDS)
+        stem = ConvNorm(3, widths[0], kernel=3, stride=STRIDES[0], slope=SLOPE)
+        blocks = [
+            DepthwiseSeparable(widths[i - 1], widths[i], stride=STRIDES[i], slope=SLOPE)
+            for i in range(1, len(widths))
+        ]
+        first, second, _ = ENDS
+        self.stage1 = nn.Sequential(stem, *blocks[:first])
+        self.stage2 = nn.Sequential(*blocks[first:second])
+        self.stage3 = nn.Sequential(*blocks[second:])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         c3 = self.stage1(x)
         c4 = self.stage2(c3)
         return [c3, c4, self.stage3(c4)]
-
-
-def _blocks(*specs: tuple[int, int, int]) -> list[nn.Module]:
-    """(in, out, stride) of each block."""
-    return [DepthwiseSeparable(i, o, stride=s, slope=SLOPE) for i, o, s in specs]

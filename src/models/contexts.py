@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from src.models.deformable import DeformableConv
 from src.models.layers import ConvNorm
+
+SLOPE = 0.1
 
 
 class DeformableNorm(nn.Module):
@@ -22,29 +26,78 @@ class DeformableNorm(nn.Module):
         return self.act(self.norm(self.conv(x)))
 
 
-class DeformableSSH(nn.Module):
-    """SSH context (Najibi et al., ICCV 2017) with deformable convolutions, C -> C channels.
+class SSHWidths(NamedTuple):
+    """Output channels of the five convolutions of an SSH context."""
 
-    Stacked 3x3 convolutions stand for 3x3, 5x5 and 7x7 windows; the first is shared by the two
-    larger ones. Output channels: C/2 of the 3x3 branch, C/4 of each of the others.
-    """
+    branch3: int
+    shared: int
+    branch5: int
+    branch7_first: int
+    branch7_second: int
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
+    @classmethod
+    def dense(cls, channels: int) -> SSHWidths:
+        """Half of the output from the 3x3 branch, a quarter from each of the others."""
         if channels % 4:
             raise ValueError(f"expected a number of channels divisible by 4, got {channels}")
-        half, quarter = channels // 2, channels // 4
-        slope = 0.1 if channels <= 64 else 0.0  # the published rule
-        self.branch3 = DeformableNorm(channels, half)
-        self.shared = DeformableNorm(channels, quarter, slope=slope)
-        self.branch5 = DeformableNorm(quarter, quarter)
-        self.branch7_first = DeformableNorm(quarter, quarter, slope=slope)
-        self.branch7_second = DeformableNorm(quarter, quarter)
+        return cls(channels // 2, *[channels // 4] * 4)
+
+    @property
+    def total(self) -> int:
+        """Channels of the context's output."""
+        return self.branch3 + self.branch5 + self.branch7_second
+
+
+class _Windows(nn.Module):
+    """Stacked 3x3 convolutions that stand for 3x3, 5x5 and 7x7 windows (SSH)."""
+
+    branch3: nn.Module
+    shared: nn.Module
+    branch5: nn.Module
+    branch7_first: nn.Module
+    branch7_second: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
         shared = self.shared(x)
         seven = self.branch7_second(self.branch7_first(shared))
         return torch.relu(torch.cat([self.branch3(x), self.branch5(shared), seven], dim=1))
+
+
+class SSH(_Windows):
+    """SSH context (Najibi et al., ICCV 2017, fig. 4), plain or grouped convolutions.
+
+    Published: a 3x3 branch, and a context branch whose stacked 3x3 stand for 5x5 and 7x7 windows,
+    their first convolution shared. Here, as in RetinaFace: a norm after each convolution and one
+    ReLU at the end; ours are LeakyReLUs between stacked convolutions and the ``groups``.
+
+    [B, C, H, W] -> [B, widths.total, H, W].
+    """
+
+    def __init__(self, channels: int, widths: SSHWidths, *, groups: int = 1) -> None:
+        super().__init__()
+
+        def conv(inputs: int, outputs: int, slope: float | None = None) -> ConvNorm:
+            return ConvNorm(inputs, outputs, kernel=3, groups=groups, slope=slope)
+
+        self.branch3 = conv(channels, widths.branch3)
+        self.shared = conv(channels, widths.shared, SLOPE)
+        self.branch5 = conv(widths.shared, widths.branch5)
+        self.branch7_first = conv(widths.shared, widths.branch7_first, SLOPE)
+        self.branch7_second = conv(widths.branch7_first, widths.branch7_second)
+
+
+class DeformableSSH(_Windows):
+    """SSH context (Najibi et al., ICCV 2017) with deformable convolutions, C -> C channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        widths = SSHWidths.dense(channels)
+        slope = SLOPE if channels <= 64 else 0.0  # the published rule
+        self.branch3 = DeformableNorm(channels, widths.branch3)
+        self.shared = DeformableNorm(channels, widths.shared, slope=slope)
+        self.branch5 = DeformableNorm(widths.shared, widths.branch5)
+        self.branch7_first = DeformableNorm(widths.shared, widths.branch7_first, slope=slope)
+        self.branch7_second = DeformableNorm(widths.branch7_first, widths.branch7_second)
 
 
 class ConvContext(nn.Module):

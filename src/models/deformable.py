@@ -50,7 +50,7 @@ def deform_conv2d(x: Tensor, offset: Tensor, modulation: Tensor, weight: Tensor)
     taps_first = weight.to(dtype).permute(2, 3, 0, 1).reshape(-1, channels, 1, 1)
     products = F.conv2d(x.to(dtype), taps_first).to(dtype)  # autocast may have made it bf16
     points = F.grid_sample(
-        products.view(batch * POINTS, -1, height, width),
+        products.reshape(batch * POINTS, -1, height, width),
         grid.view(batch * POINTS, height, width, 2),
         align_corners=False,
     )

@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from src.detection.priors import PriorSpec
-from src.models.attention import CBAM
+from src.models.attention import CBAM, hidden_units
 from src.models.backbones import MobileNetV1
 from src.models.contexts import ChannelMixer, ConvContext, DeformableSSH
 from src.models.detector import FaceDetector
@@ -79,14 +79,16 @@ def featherface_v1(
 
     neck: OrderedDict[str, nn.Module] = OrderedDict()
     if reduction is not None:
-        neck["attention_in"] = PerLevel(CBAM(c, reduction=reduction) for c in backbone.channels)
+        neck["attention_in"] = PerLevel(
+            CBAM(c, hidden=hidden_units(c, reduction)) for c in backbone.channels
+        )
     neck["bifpn"] = nn.Sequential(
         BiFPNLayer(channels, backbone.channels),
         *(BiFPNLayer(channels) for _ in range(arch["bifpn_repeats"] - 1)),
     )
     if reduction is not None:
         neck["attention_out"] = PerLevel(
-            CBAM(channels, reduction=reduction) for _ in backbone.channels
+            CBAM(channels, hidden=hidden_units(channels, reduction)) for _ in backbone.channels
         )
     context: OrderedDict[str, nn.Module] = OrderedDict()
     context["field"] = PerLevel(CONTEXTS[arch["context"]](channels) for _ in backbone.channels)

@@ -2,39 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from src.models.layers import ConvNorm
 from src.types import NUM_LANDMARKS, Outputs
+
+STEM_SLOPE = 0.1
 
 
 class LevelHead(nn.Module):
-    """Three 1x1 convolutions: boxes, classes and landmarks of ``num_priors`` priors per cell."""
+    """Three 1x1 convolutions: boxes, classes and landmarks of ``num_priors`` priors per cell.
 
-    def __init__(self, channels: int, num_priors: int) -> None:
+    Args:
+        channels: of the level.
+        num_priors: per cell.
+        stem: channels of a 1x1 convolution, norm and LeakyReLU in front of the three; None: none.
+            An addition of ours: what the three give is fixed by the priors, so without it a head
+            has no filter that could be pruned.
+
+    Returns:
+        :class:`Outputs` of the level, rows ordered row, column, prior.
+    """
+
+    def __init__(self, channels: int, num_priors: int, *, stem: int | None = None) -> None:
         super().__init__()
-        self.boxes = nn.Conv2d(channels, 4 * num_priors, 1)
-        self.classes = nn.Conv2d(channels, 2 * num_priors, 1)
-        self.landmarks = nn.Conv2d(channels, 2 * NUM_LANDMARKS * num_priors, 1)
+        self.stem = nn.Identity() if stem is None else ConvNorm(channels, stem, slope=STEM_SLOPE)
+        width = channels if stem is None else stem
+        self.boxes = nn.Conv2d(width, 4 * num_priors, 1)
+        self.classes = nn.Conv2d(width, 2 * num_priors, 1)
+        self.landmarks = nn.Conv2d(width, 2 * NUM_LANDMARKS * num_priors, 1)
+
+    def forward(self, x: Tensor) -> Outputs:
+        x = self.stem(x)
+        return Outputs(
+            _rows(self.boxes(x), 4),
+            _rows(self.classes(x), 2),
+            _rows(self.landmarks(x), 2 * NUM_LANDMARKS),
+        )
 
 
 class Heads(nn.ModuleList):
-    """A head of its own for every level; rows ordered level, row, column, prior."""
+    """A head of its own for every level; rows ordered level, row, column, prior.
 
-    def __init__(self, channels: Sequence[int], num_priors: int) -> None:
-        super().__init__(LevelHead(c, num_priors) for c in channels)
+    Args:
+        channels: of each level.
+        num_priors: per cell.
+        stems: of each head, see :class:`LevelHead`; None: no head has one.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], num_priors: int, *, stems: Sequence[int] | None = None
+    ) -> None:
+        each = [None] * len(channels) if stems is None else stems
+        super().__init__(
+            LevelHead(c, num_priors, stem=stem) for c, stem in zip(channels, each, strict=True)
+        )
 
     def forward(self, levels: list[Tensor]) -> Outputs:
-        heads = cast(Iterable[LevelHead], self)
-        pairs = list(zip(heads, levels, strict=True))
-        return Outputs(
-            torch.cat([_rows(head.boxes(x), 4) for head, x in pairs], dim=1),
-            torch.cat([_rows(head.classes(x), 2) for head, x in pairs], dim=1),
-            torch.cat([_rows(head.landmarks(x), 2 * NUM_LANDMARKS) for head, x in pairs], dim=1),
-        )
+        return _joined([head(x) for head, x in zip(self, levels, strict=True)])
+
+
+class SharedMultiHead(nn.Module):
+    """One head for all levels (RetinaNet, Lin et al., ICCV 2017, shares its subnets likewise).
+
+    A third of the parameters of :class:`Heads`: 16 A (C + 1) for A priors, without stem. Every
+    level must have the same number of channels.
+    """
+
+    def __init__(self, channels: int, num_priors: int, *, stem: int | None = None) -> None:
+        super().__init__()
+        self.head = LevelHead(channels, num_priors, stem=stem)
+
+    def forward(self, levels: list[Tensor]) -> Outputs:
+        return _joined([self.head(x) for x in levels])
+
+
+def _joined(levels: list[Outputs]) -> Outputs:
+    return Outputs(*[torch.cat(rows, dim=1) for rows in zip(*levels, strict=True)])
 
 
 def _rows(x: Tensor, size: int) -> Tensor:

@@ -51,10 +51,12 @@ class ChannelShuffle(nn.Module):
     """Reorders channels so that the groups of a following grouped use mix.
 
     A gather with a stored index rather than view and transpose: a pruned network keeps an arbitrary
-    subset of the channels, which only an index can express.
+    subset of the channels, which only an index can express. The index is in the state dict, so a
+    checkpoint brings its own; a new one deals any number of channels to ``groups`` groups, the
+    first ones a channel larger where the numbers do not divide.
 
     Args:
-        channels: number of channels, divisible by ``groups``.
+        channels: number of channels.
         groups: number of groups.
         order: ``interleave`` is ShuffleNet's (Zhang et al., CVPR 2018): one channel of each group
             in turn. ``deinterleave`` is its inverse, which the published FeatherFace code computes:
@@ -65,12 +67,14 @@ class ChannelShuffle(nn.Module):
 
     def __init__(self, channels: int, groups: int, *, order: str = "interleave") -> None:
         super().__init__()
-        if channels % groups:
-            raise ValueError(f"expected channels divisible by groups={groups}, got {channels}")
+        if groups < 1:
+            raise ValueError(f"expected at least 1 group of channels to shuffle, got {groups}")
         if order not in ("interleave", "deinterleave"):
             raise ValueError(f"expected order 'interleave' or 'deinterleave', got {order!r}")
-        rows = groups if order == "interleave" else channels // groups
-        self.register_buffer("index", torch.arange(channels).view(rows, -1).t().reshape(-1))
+        index = sorted(range(channels), key=lambda channel: channel % groups)  # stable
+        if order == "interleave":
+            index = sorted(range(channels), key=index.__getitem__)
+        self.register_buffer("index", torch.tensor(index))
 
     def forward(self, x: Tensor) -> Tensor:
         return x.index_select(1, self.index)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.models.layers import PerLevel
+
 EPSILON = 1e-4
 
 
@@ -22,14 +24,17 @@ class Fusion(nn.Module):
         num_inputs: features that are added.
         num_weights: fusion weights; the published FeatherFace has one too many at its P5 node,
             which multiplies nothing but takes part in the normalisation.
+        bias: of the 1x1; the published one has it, though the norm after it takes it away again.
     """
 
-    def __init__(self, channels: int, num_inputs: int, *, num_weights: int | None = None) -> None:
+    def __init__(
+        self, channels: int, num_inputs: int, *, num_weights: int | None = None, bias: bool = True
+    ) -> None:
         super().__init__()
         self.num_inputs = num_inputs
         self.weight = nn.Parameter(torch.ones(num_weights or num_inputs))
         self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.pointwise = nn.Conv2d(channels, channels, 1)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=bias)
         self.norm = _norm(channels)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -42,11 +47,11 @@ class Fusion(nn.Module):
 
 
 class Projection(nn.Module):
-    """1x1 convolution with bias and batch norm, to the pyramid's width."""
+    """1x1 convolution and batch norm, to the pyramid's width."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 1)
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
         self.norm = _norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,6 +87,33 @@ class BiFPNLayer(nn.Module):
         return [p3_out, p4_out, self.p5_out(self.up5(c5), _pool(p4_out))]
 
 
+class BiFPN(nn.Module):
+    """One top-down and bottom-up pass over three levels, as the students have it.
+
+    EfficientDet (Tan et al., CVPR 2020, fig. 3 and section 3.3) on three levels instead of five.
+    Differs from V1's :class:`BiFPNLayer`: one projection per level, which both passes use; no bias
+    in front of a batch norm; max pooling that pads with -inf; 9 fusion weights, none idle.
+
+    [[B, C3, H3, W3], [B, C4, H4, W4], [B, C5, H5, W5]] -> the same with ``channels`` each, by
+    c sum(C) + 6c + 4 (c^2 + 11c) + 9 parameters for c channels.
+    """
+
+    def __init__(self, channels: int, in_channels: Sequence[int]) -> None:
+        super().__init__()
+        self.project = PerLevel(Projection(c, channels, bias=False) for c in in_channels)
+        self.p4_down = Fusion(channels, 2, bias=False)
+        self.p3_out = Fusion(channels, 2, bias=False)
+        self.p4_out = Fusion(channels, 3, bias=False)
+        self.p5_out = Fusion(channels, 2, bias=False)
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        p3, p4, p5 = self.project(levels)
+        p4_down = self.p4_down(p4, _resize(p5, p4))
+        p3_out = self.p3_out(p3, _resize(p4_down, p3))
+        p4_out = self.p4_out(p4, p4_down, _halve(p3_out))
+        return [p3_out, p4_out, self.p5_out(p5, _halve(p4_out))]
+
+
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)  # of the EfficientDet code
 
@@ -92,6 +124,10 @@ def _projection(in_channels: int | None, out_channels: int) -> nn.Module:
 
 def _resize(x: Tensor, target: Tensor) -> Tensor:
     return F.interpolate(x, size=target.shape[-2:], mode="nearest")
+
+
+def _halve(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 def _pool(x: Tensor) -> Tensor:

@@ -1,13 +1,18 @@
 """Lightning modules and callbacks: what lives during a run, and for how long."""
 
 from src.training.detector import DetectorModule, LearningRateScaling
+from src.training.distillation import DistillationModule
 from src.training.evaluator import EvaluatorModule
 from src.training.plugins import CheckpointFiles, SyncBatchNorm
+from src.training.teachers import TeacherSearch, distillation_objective
 
 __all__ = [
     "CheckpointFiles",
     "DetectorModule",
+    "DistillationModule",
     "EvaluatorModule",
     "LearningRateScaling",
     "SyncBatchNorm",
+    "TeacherSearch",
+    "distillation_objective",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,11 +15,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from src import checkpoint
 from src.detection.decoding import Decoder
 from src.detection.inference import Views
-from src.detection.objective import DetectionObjective
 from src.models import FaceDetector
 from src.training.evaluator import EvaluatorModule
 from src.training.position import Position, settle
-from src.types import Batch, LossTerms
+from src.types import Batch, LossTerms, Outputs
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +54,14 @@ class LearningRateScaling:
         return (batch / self.reference_batch) ** self.POWERS[self.rule]
 
 
+class Objective(Protocol):
+    """What is minimised, such as :class:`src.detection.objective.DetectionObjective`."""
+
+    def __call__(self, network: FaceDetector, batch: Batch) -> tuple[Outputs, LossTerms]:
+        """Run the network on a batch and measure it."""
+        ...
+
+
 class DetectorModule(EvaluatorModule):
     """Trains a detector, and evaluates it as it goes.
 
@@ -75,7 +82,7 @@ class DetectorModule(EvaluatorModule):
     def __init__(
         self,
         model: FaceDetector,
-        objective: DetectionObjective,
+        objective: Objective,
         *,
         decoder: Decoder,
         views: Views,
@@ -116,7 +123,7 @@ class DetectorModule(EvaluatorModule):
 
     def configure_optimizers(self) -> Any:
         try:
-            optimizer = self.make_optimizer(self.parameters())
+            optimizer = self.make_optimizer(self.parameter_groups())
         except ValueError as error:
             raise ValueError(
                 f"expected settings that the optimizer takes, got {error}; set optimizer.*"
@@ -124,7 +131,7 @@ class DetectorModule(EvaluatorModule):
         batch = self.images_per_step
         factor = self.scaling.factor(batch)
         for group in optimizer.param_groups:
-            group["lr"] *= factor
+            group["lr"] *= factor * group.pop("rate_factor", 1.0)
         log.info(
             "learning rate %.3g for %d images per step (configured for %d, rule %s: x%.3g)",
             optimizer.param_groups[0]["lr"], batch, self.scaling.reference_batch,
@@ -137,6 +144,10 @@ class DetectorModule(EvaluatorModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is learned; ``rate_factor`` of a group multiplies the learning rate."""
+        return [{"params": list(self.model.parameters())}]
 
     @property
     def images_per_step(self) -> int:

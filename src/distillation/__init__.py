@@ -1,0 +1,14 @@
+"""Distillation: a small detector learns from the outputs of a trained one."""
+
+from src.distillation.balance import FixedWeights, LearnedWeights
+from src.distillation.features import FeatureTerm
+from src.distillation.objective import DistillationObjective
+from src.distillation.teacher import Teacher
+
+__all__ = [
+    "DistillationObjective",
+    "FeatureTerm",
+    "FixedWeights",
+    "LearnedWeights",
+    "Teacher",
+]

@@ -1,0 +1,105 @@
+"""How the distillation terms are weighed against each other: fixed, or learned with the student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+TERMS = ("class", "box", "landmark")
+BOUND = 3.0
+"""Largest |s|: weights stay within e^-3 and e^3, 0.05 to 20 times their prior."""
+
+
+class Balance(Protocol):
+    """Turns the terms of :func:`src.distillation.losses.distillation_terms` into one scalar."""
+
+    def __call__(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Name -> scalar in, scalar out."""
+        ...
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is learned, as an optimizer's groups; ``rate_factor`` times the network's rate."""
+        ...
+
+    def log_values(self) -> dict[str, Tensor]:
+        """What the log should show, name -> scalar."""
+        ...
+
+
+class FixedWeights(nn.Module):
+    """sum_k lambda_k L_k.
+
+    Args:
+        priors: lambda of each term.
+    """
+
+    def __init__(self, priors: Mapping[str, float]) -> None:
+        super().__init__()
+        self.priors = _checked(priors)
+
+    def forward(self, terms: Mapping[str, Tensor]) -> Tensor:
+        return torch.stack([self.priors[name] * terms[name] for name in TERMS]).sum()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """None."""
+        return []
+
+    def log_values(self) -> dict[str, Tensor]:
+        """Nothing: they are in the configuration."""
+        return {}
+
+
+class LearnedWeights(nn.Module):
+    """sum_k lambda_k (exp(-s_k) L_k + s_k) with learned s_k = 3 tanh(theta_k / 3).
+
+    The log-variance form of Kendall et al. (CVPR 2018, eq. 7) with the prior outside the bracket:
+    inside it s_k would absorb it. Its minimum is at the weight lambda_k exp(-s_k) = lambda_k / L_k,
+    so no term is silenced or blown up while it is above 0, unlike with freely learned factors,
+    which fall without end, and with softmax, which picks the smallest term.
+
+    Args:
+        priors: lambda of each term, above 0.
+        rate_factor: learning rate of theta, times that of the network.
+    """
+
+    def __init__(self, priors: Mapping[str, float], *, rate_factor: float = 10.0) -> None:
+        super().__init__()
+        if rate_factor <= 0:
+            raise ValueError(f"expected a rate_factor above 0, got {rate_factor}")
+        self.priors = _checked(priors)
+        self.rate_factor = rate_factor
+        self.theta = nn.Parameter(torch.zeros(len(TERMS)))
+
+    @property
+    def log_variances(self) -> Tensor:
+        """s, shape [3], in the order of ``TERMS``."""
+        return BOUND * torch.tanh(self.theta.float() / BOUND)
+
+    def forward(self, terms: Mapping[str, Tensor]) -> Tensor:
+        s = self.log_variances
+        losses = torch.stack([terms[name].float() for name in TERMS])
+        priors = losses.new_tensor([self.priors[name] for name in TERMS])
+        return (priors * (torch.exp(-s) * losses + s)).sum()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """theta, without decay: 0 is a value like any other for it."""
+        return [{"params": [self.theta], "weight_decay": 0.0, "rate_factor": self.rate_factor}]
+
+    def log_values(self) -> dict[str, Tensor]:
+        """``log_variance_*``: s; ``weight_*``: lambda exp(-s)."""
+        s = self.log_variances.detach()
+        values = {f"log_variance_{name}": s[k] for k, name in enumerate(TERMS)}
+        weights = {f"weight_{n}": self.priors[n] * torch.exp(-s[k]) for k, n in enumerate(TERMS)}
+        return values | weights
+
+
+def _checked(priors: Mapping[str, float]) -> dict[str, float]:
+    if set(priors) != set(TERMS) or any(not value > 0 for value in priors.values()):
+        raise ValueError(
+            f"expected a weight above 0 for each of {', '.join(TERMS)}, got {dict(priors)}; "
+            "set kd.balance.priors"
+        )
+    return {name: float(priors[name]) for name in TERMS}

@@ -1,0 +1,111 @@
+"""The objective of a student: faces of the labels, and what the teacher says of the same images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.detection.objective import DetectionObjective
+from src.distillation.balance import Balance
+from src.distillation.features import FeatureTerm
+from src.distillation.losses import compared_rows, distillation_terms, face_probability
+from src.distillation.teacher import Teacher
+from src.distillation.twins import twins_for
+from src.models import FaceDetector
+from src.types import Batch, LossTerms, Outputs
+
+
+class DistillationObjective(nn.Module):
+    """L = alpha L_distill + (1 - alpha) L_task; called like the supervised objective it contains.
+
+    A module because it may learn (weights of its terms, feature adapters). The teacher is none of
+    its submodules, so it is in no checkpoint.
+
+    Args:
+        supervised: L_task.
+        teacher: whose outputs are imitated.
+        balance: weighs the terms of L_distill.
+        alpha: share of L_distill, 0 to 1.
+        temperature: of the compared classes, above 0.
+        features: also imitate the feature pyramid; None: outputs only.
+    """
+
+    def __init__(
+        self,
+        supervised: DetectionObjective,
+        teacher: Teacher,
+        *,
+        balance: Balance,
+        alpha: float,
+        temperature: float,
+        features: FeatureTerm | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"expected an alpha from 0 to 1, got {alpha}; set kd.alpha")
+        if temperature <= 0:
+            raise ValueError(
+                f"expected a temperature above 0, got {temperature}; set kd.temperature"
+            )
+        self.supervised = supervised
+        self.teacher = teacher
+        self.balance = balance
+        self.alpha = alpha
+        self.temperature = temperature
+        self.features = features
+
+    def connect(self, student: FaceDetector) -> None:
+        """Fit the objective to the student; to be called before its parameters are asked for.
+
+        Raises:
+            ValueError: the outputs of student and teacher cannot be paired.
+        """
+        twins_for(student.priors, self.teacher.priors, 640, 640, torch.device("cpu"))
+        if self.features is not None:
+            channels = self.teacher.network.pyramid_channels
+            self.features.connect(student.pyramid_channels, channels)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is learned here, as groups for an optimizer."""
+        groups = self.balance.parameter_groups()
+        if self.features is not None:
+            groups.append({"params": list(self.features.parameters())})
+        return groups
+
+    def forward(self, network: FaceDetector, batch: Batch) -> tuple[Outputs, LossTerms]:
+        """Run student and teacher on a batch and compare.
+
+        Parts of the loss: those of the supervised one and ``task``, their sum; ``kd_class``,
+        ``kd_box``, ``kd_landmark``, with features ``kd_feature``, and ``kd``, their balance; the
+        learned ``kd_weight_*`` and ``kd_log_variance_*``.
+        """
+        pyramid = network.pyramid(network.normalise(batch.images))
+        outputs = network.predict(pyramid)
+        taught, example = self.teacher.observe(self.teacher.normalise(batch.images))
+        assignment = self.supervised.assign(network.priors, outputs, batch)
+        task = self.supervised.measure(network.priors, outputs, batch, assignment)
+
+        height, width = batch.images.shape[-2:]
+        twins = twins_for(network.priors, self.teacher.priors, height, width, batch.images.device)
+        with torch.autocast(outputs.deltas.device.type, enabled=False):
+            compared = compared_rows(outputs.logits, assignment)
+            terms = distillation_terms(
+                Outputs(*(o[:, twins.student] for o in outputs)),
+                Outputs(*(o[:, twins.teacher] for o in taught)),
+                compared[:, twins.student],
+                self.temperature,
+            )
+            distilled = self.balance(terms)
+            if self.features is not None:
+                terms["feature"] = self.features(
+                    pyramid, example, face_probability(taught.logits), self.teacher.priors,
+                    (height, width),
+                )  # fmt: skip
+                distilled = distilled + self.features.weight * terms["feature"]
+        parts: dict[str, Tensor] = {**task.parts, "task": task.total, "kd": distilled}
+        parts |= {f"kd_{name}": value for name, value in terms.items()}
+        parts |= {f"kd_{name}": value for name, value in self.balance.log_values().items()}
+        total = self.alpha * distilled + (1 - self.alpha) * task.total
+        return outputs, LossTerms(total, parts)

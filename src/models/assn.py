@@ -1,0 +1,71 @@
+"""Attention over the scale sequence of a pyramid, for its shallowest level."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src.models.attention import SpatialGate
+from src.models.layers import ConvNorm
+
+
+class SumGate(nn.Module):
+    """Scales channels by sigmoid(MLP(mean)) + sigmoid(MLP(max)), 0 to 2, SiLU in the shared MLP."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(channels, hidden)
+        self.expand = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self._gate(x.mean(dim=(2, 3))) + self._gate(x.amax(dim=(2, 3)))
+        return x * gate[:, :, None, None]
+
+    def _gate(self, pooled: Tensor) -> Tensor:
+        return torch.sigmoid(self.expand(F.silu(self.reduce(pooled))))
+
+
+class ASSN(nn.Module):
+    """Attentional scale sequence network (Lee, Kim, Heliyon 10(12), e32931, 2024) for small faces.
+
+    Published: P3' = (sigmoid(MLP(mean)) + sigmoid(MLP(max))) P3; Ms = sigmoid(BN(conv 7x7)) of its
+    channel mean and max; P4 and P5, projected to P3's channels and upsampled, join P3' as a
+    sequence of scales, all times Ms; a block of convolutions; shortcut to P3.
+
+    Ours: the levels of our pyramid have one width, so nothing is projected, and the published block
+    (24,518 parameters at 32 channels) becomes a depthwise kernel over scale, row and column and a
+    bottleneck of two 1x1 convolutions (2,112 in all). Levels are resized to P3's size, not to
+    80 x 80, so any input works; max stands before mean, a relabelling of the weights.
+
+        Q = [P3', up(P4), up(P5)] Ms, channel by channel
+        y3 = P3 + expand(SiLU(BN(reduce(SiLU(BN(sequence(Q)))))))
+
+    ``expand`` starts at 0: the module starts as the identity.
+
+    [[B, N, H3, W3], [B, N, H4, W4], [B, N, H5, W5]] -> the same; P4 and P5 pass unchanged.
+
+    Args:
+        channels: N, of every level.
+        gate: hidden units of the channel gate.
+        fusion: channels of the bottleneck.
+    """
+
+    def __init__(self, channels: int, *, gate: int, fusion: int) -> None:
+        super().__init__()
+        self.channel = SumGate(channels, gate)
+        self.spatial = SpatialGate()
+        self.sequence = nn.Conv2d(3 * channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.sequence_norm = nn.BatchNorm2d(channels)
+        self.reduce = ConvNorm(channels, fusion)
+        self.expand = nn.Conv2d(fusion, channels, 1, bias=False)
+        nn.init.zeros_(self.expand.weight)
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        p3, p4, p5 = levels
+        gated = self.channel(p3)
+        scales = [gated, *(F.interpolate(p, size=p3.shape[-2:], mode="nearest") for p in (p4, p5))]
+        # Channel by channel: the three scales of a channel are one group of the convolution.
+        stacked = (torch.stack(scales, dim=2) * self.spatial.gate(gated)[:, :, None]).flatten(1, 2)
+        y = self.reduce(F.silu(self.sequence_norm(self.sequence(stacked))))
+        return [p3 + self.expand(F.silu(y)), p4, p5]

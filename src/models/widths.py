@@ -1,0 +1,151 @@
+"""What the Nano-B family is made of: its options, and every channel width they imply, by name.
+
+A width is one number that pruning may lower; several tensors may depend on it (all that a level of
+the pyramid adds up has one width, ``bifpn``). Depthwise convolutions follow the width in front of
+them and have none of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from src.models.attention import hidden_units
+from src.models.backbones import CHANNELS, WIDTHS
+from src.models.contexts import SSHWidths
+from src.models.options import read_options
+
+LEVELS = ("3", "4", "5")
+"""Strides 8, 16 and 32, as the feature pyramid literature counts."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CBAMOptions:
+    """Of every CBAM of the network."""
+
+    reduction: int = 8
+    """Channels per hidden unit."""
+    residual: bool = True
+    """False: y = spatial(channel(x)) as in the paper, without V1's addition of x and ReLU."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NanoBOptions:
+    """The options of Nano-B, checked on construction; the defaults are the original network."""
+
+    channels: int = 72
+    """Width of the feature pyramid, of the contexts and of the heads; divisible by 4."""
+    cbam: CBAMOptions = dataclasses.field(default_factory=CBAMOptions)
+    context_groups: int = 2
+    """Groups of the SSH convolutions."""
+    shuffle_groups: int = 2
+    """Groups of the channel shuffle between SSH and head."""
+    head_stem: bool = True
+    """A 1x1 convolution in front of a head's predictions."""
+    shared_heads: bool = False
+    """One head for the three levels."""
+    scale_decoupling: bool = False
+    deep_evidence: bool = False
+    """Evidence of the last backbone level for the scale decoupling."""
+    semantic: bool = False
+    assn: bool = False
+    """ASSN instead of the CBAM after the pyramid on its first level."""
+
+    def __post_init__(self) -> None:
+        if self.context_groups < 1:
+            raise ValueError(f"expected at least 1 context group, got {self.context_groups}")
+        if self.channels < 8:
+            raise ValueError(f"expected at least 8 pyramid channels, got {self.channels}")
+        if self.deep_evidence and not self.scale_decoupling:
+            raise ValueError(
+                "expected scale_decoupling where deep_evidence is on, got it off; "
+                "set scale_decoupling=true or deep_evidence=false"
+            )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> NanoBOptions:
+        """From plain values; ``name``, ``prior_sizes`` and ``widths`` are not options.
+
+        Raises:
+            ValueError: an unknown option or a value that does not fit; the message lists the known.
+        """
+        values = {k: v for k, v in config.items() if k not in ("name", "prior_sizes", "widths")}
+        if "cbam" in values:
+            values["cbam"] = read_options(CBAMOptions, values["cbam"], of="cbam")
+        return read_options(cls, values, of="nano_b")
+
+
+def dense_widths(config: Mapping[str, Any]) -> dict[str, int]:
+    """Every width of an unpruned Nano-B.
+
+    Args:
+        config: of the network (``FaceDetector.config``) or any of its options.
+
+    Returns:
+        Name -> channels, in the order of the data flow: ``backbone_0`` (stem) to ``backbone_13``
+        (5, 11 and 13 are C3, C4, C5), ``decoupling``, ``cbam_c3``..``cbam_c5`` (hidden units),
+        ``bifpn`` (the pyramid), ``semantic``, ``gcg_p3``.., ``assn_gate``, ``assn_fusion``,
+        ``cbam_p3``.., ``ssh_p3_branch3``.., ``head_p3``.. or ``head``. Parts that the options
+        switch off have none.
+    """
+    options = NanoBOptions.from_config(config)
+    channels, reduction = options.channels, options.cbam.reduction
+    widths = {f"backbone_{i}": width for i, width in enumerate(WIDTHS)}
+    if options.scale_decoupling:
+        widths["decoupling"] = CHANNELS[0] // 8
+    for level, width in zip(LEVELS, CHANNELS, strict=True):
+        widths[f"cbam_c{level}"] = hidden_units(width, reduction)
+    widths["bifpn"] = channels
+    if options.semantic:
+        widths["semantic"] = channels // 4
+        widths |= {f"gcg_p{level}": channels // 8 for level in LEVELS}
+    if options.assn:
+        widths |= {"assn_gate": channels // 8, "assn_fusion": 3 * channels // 8}
+    for level in LEVELS[options.assn :]:
+        widths[f"cbam_p{level}"] = hidden_units(channels, reduction)
+    for level in LEVELS:
+        for branch, width in SSHWidths.dense(channels)._asdict().items():
+            widths[f"ssh_p{level}_{branch}"] = width
+    if options.head_stem:
+        heads = ["head"] if options.shared_heads else [f"head_p{level}" for level in LEVELS]
+        widths |= dict.fromkeys(heads, channels)
+    return widths
+
+
+def checked_widths(config: Mapping[str, Any], widths: Mapping[str, int] | None) -> dict[str, int]:
+    """The dense widths of ``config`` with those of ``widths`` in their place.
+
+    Raises:
+        ValueError: an unknown name, a width below 1 or above the dense one, one that the groups of
+            its convolution do not divide, or contexts that a shared head cannot take together.
+    """
+    options = NanoBOptions.from_config(config)
+    dense = dense_widths(config)
+    for name, width in (widths or {}).items():
+        if name not in dense:
+            raise ValueError(f"expected widths of {', '.join(dense)}; got {name!r}")
+        if type(width) is not int or not 1 <= width <= dense[name]:
+            raise ValueError(
+                f"expected width {name} from 1 to {dense[name]}, got {width!r}; "
+                f"widths only narrow a network, channels= widens it"
+            )
+    merged = {**dense, **(widths or {})}
+    for name, width in merged.items():
+        if name.startswith(("bifpn", "ssh_")) and width % options.context_groups:
+            raise ValueError(
+                f"expected width {name} divisible by context_groups={options.context_groups}, "
+                f"got {width}"
+            )
+    totals = [ssh_widths(merged, level).total for level in LEVELS]
+    if options.shared_heads and len(set(totals)) > 1:
+        raise ValueError(
+            f"expected equally many context channels on every level for shared_heads, got {totals};"
+            f" give the levels' ssh_*_branch3, branch5 and branch7_second the same sums"
+        )
+    return merged
+
+
+def ssh_widths(widths: Mapping[str, int], level: str) -> SSHWidths:
+    """The SSH widths of one of :data:`LEVELS`."""
+    return SSHWidths(**{name: widths[f"ssh_p{level}_{name}"] for name in SSHWidths._fields})

@@ -1,0 +1,129 @@
+"""Where a student's teacher comes from: a file, the run that is resumed, or the newest teacher."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src import checkpoint
+from src.detection.objective import DetectionObjective
+from src.distillation import DistillationObjective, FeatureTerm, Teacher
+from src.distillation.balance import Balance
+
+log = logging.getLogger(__name__)
+
+TEACHERS = ("featherface_v1", "featherface_v2")
+"""Networks that count as teachers when none is named; any network can be named."""
+
+
+@dataclass(frozen=True)
+class TeacherSearch:
+    """Finds the teacher of a run that names none.
+
+    Args:
+        outputs: where runs are.
+        run_folder: of this run; a resumed one keeps its teacher.
+        data_root: of this run; the teacher must have been trained on the same data.
+        command: that trains such a teacher.
+    """
+
+    outputs: str
+    run_folder: str
+    data_root: str
+    command: str
+
+    def find(self) -> Path:
+        """The teacher this run began with, else the newest finished one of the same data.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        last = Path(self.run_folder) / "checkpoints" / "last.ckpt"
+        if last.is_file():
+            recorded = checkpoint.read(last).get("featherface", {}).get("teacher")
+            if recorded is not None:
+                return Path(recorded["path"])
+        root = Path(self.outputs)
+        folders = [*root.glob("train/*"), *root.glob("multirun/*/*")]
+        found = [folder for folder in folders if self._fits(folder)]
+        if not found:
+            raise FileNotFoundError(
+                f"expected a trained teacher ({' or '.join(TEACHERS)}) of {self.data_root} below "
+                f"{self.outputs}/, found none; train one with '{self.command}', or name one with "
+                "kd.teacher=FILE"
+            )
+        newest = max(found, key=lambda folder: (folder / "metrics.json").stat().st_mtime)
+        return newest / "checkpoints" / "best.ckpt"
+
+    def _fits(self, folder: Path) -> bool:
+        """Whether a run folder holds a finished teacher of this data."""
+        needed = (folder / "metrics.json", folder / "checkpoints" / "best.ckpt")
+        if not all(file.is_file() for file in needed):
+            return False
+        try:
+            config = OmegaConf.load(folder / "config.yaml")
+            name = OmegaConf.select(config, "model.name")
+            root = OmegaConf.select(config, "data.root")
+        except (OSError, OmegaConfBaseException, yaml.YAMLError):
+            return False  # not a run of ours
+        return (
+            name in TEACHERS and root is not None
+            and Path(root).resolve() == Path(self.data_root).resolve()
+        )  # fmt: skip
+
+
+def distillation_objective(
+    supervised: DetectionObjective,
+    *,
+    teacher: str | None,
+    search: TeacherSearch,
+    teacher_precision: Literal["bf16"] | None,
+    balance: Balance,
+    alpha: float,
+    temperature: float,
+    features: FeatureTerm | None = None,
+) -> DistillationObjective:
+    """A :class:`DistillationObjective` whose teacher is in a file.
+
+    Args:
+        teacher: checkpoint of ours or published weights; None: as ``search`` finds.
+        teacher_precision: see :class:`Teacher`.
+        others: see :class:`DistillationObjective`.
+
+    Raises:
+        FileNotFoundError: no such file, or no teacher found.
+        ValueError: the file holds no detector.
+    """
+    file = search.find() if teacher is None else Path(teacher)
+    network, facts = checkpoint.load(file)
+    ap = facts.get("metrics", {}).get("ap")
+    log.info(
+        "teacher: %s (%s, %d parameters%s)%s", file, network.config["name"],
+        sum(p.numel() for p in network.parameters()),
+        "" if ap is None else f", mean AP {100 * ap:.2f} when it was trained",
+        "" if teacher else "; kd.teacher=FILE names another",
+    )  # fmt: skip
+    return DistillationObjective(
+        supervised,
+        Teacher(network, precision=teacher_precision, name=str(file)),
+        balance=balance,
+        alpha=alpha,
+        temperature=temperature,
+        features=features,
+    )
+
+
+def fingerprint(teacher: Teacher) -> str:
+    """Same for same weights, wherever the file lies."""
+    digest = hashlib.sha256()
+    for name, value in sorted(teacher.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,188 @@
+"""Students trained with a teacher: found, logged, resumed, absent from the checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+
+import pytest
+import torch
+
+from src import checkpoint
+from src.models import featherface_v1
+from src.train import train
+from src.training import DistillationModule, TeacherSearch
+
+SMALL = ["+model.channels=8", "+model.bifpn_repeats=1"]
+SHORT = [*SMALL, "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    torch.manual_seed(7)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.ckpt"
+    checkpoint.save(path, featherface_v1(channels=12, bifpn_repeats=1))
+    return path
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def state(folder):
+    return checkpoint.read(folder / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+@pytest.mark.parametrize("kd", ["fixed", "weighted", "feature"])
+def test_a_student_is_trained_beside_its_teacher(configure, tmp_path, teacher, kd, caplog):
+    options = [*SHORT, f"kd={kd}", f"kd.teacher={teacher}"]
+    with caplog.at_level("INFO"):
+        train(configure("train", tmp_path, *options), tmp_path)
+    assert f"teacher: {teacher}" in caplog.text
+    found = rows(tmp_path)
+    validations = [row for row in found if row["val/ap"]]
+    assert len(validations) == 2
+    for row in validations:
+        for name in ("ap", "ap_easy", "ap_medium", "ap_hard"):
+            ours, theirs = float(row[f"val/{name}"]), float(row[f"val/teacher_{name}"])
+            assert float(row[f"val/gap_{name}"]) == pytest.approx(theirs - ours, abs=1e-6)
+    learned = kd != "fixed"
+    steps = [row for row in found if row.get("train/kd_weight_landmark")]
+    assert [int(row["step"]) for row in steps] == ([*range(6)] if learned else [])
+    assert any(float(row["train/kd_weight_landmark"]) != 0.5 for row in steps) == learned
+    assert ("train/kd_feature" in found[0]) == (kd == "feature")
+    content = checkpoint.read(tmp_path / "checkpoints" / "best.ckpt")
+    assert content["featherface"]["teacher"]["path"] == str(teacher)
+    assert not any("teacher" in name for name in content["state_dict"])
+    model = checkpoint.load(tmp_path / "checkpoints" / "best.ckpt").model
+    assert model.config["channels"] == 8
+    assert json.loads((tmp_path / "run.json").read_text())["parameters"] == sum(
+        p.numel() for p in model.parameters()
+    )
+
+
+def test_learning_rates_of_the_groups(configure, tmp_path, teacher):
+    options = [*SHORT, "kd=feature", f"kd.teacher={teacher}", "scaling.rule=none"]
+    train(configure("train", tmp_path, *options, "recipe.warmup_steps=0"), tmp_path)
+    groups = checkpoint.read(tmp_path / "checkpoints" / "last.ckpt")["optimizer_states"][0]
+    network, weights, adapters = groups["param_groups"]
+    assert weights["initial_lr"] == pytest.approx(10 * network["initial_lr"])
+    assert adapters["initial_lr"] == network["initial_lr"] == 1e-3
+    assert weights["weight_decay"] == 0.0
+    assert adapters["weight_decay"] == network["weight_decay"] > 0
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("options", [["kd=feature"], ["kd=weighted", "ema=exponential"]])
+def test_resumed_equals_uninterrupted(configure, tmp_path, monkeypatch, teacher, options):
+    options = [*SHORT, f"kd.teacher={teacher}", "trainer.max_epochs=3", *options]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(configure("train", whole, *options), whole)
+
+    def die_in_the_second_epoch(self, batch, batch_idx):
+        if self.current_epoch == 1 and batch_idx == 1:
+            raise Killed
+        return original(self, batch, batch_idx)
+
+    original = DistillationModule.training_step
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillationModule, "training_step", die_in_the_second_epoch)
+        with pytest.raises(Killed):
+            train(configure("train", parts, *options), parts)
+    # The teacher's AP comes from the checkpoint: it is measured once in the life of a run.
+    again = [o for o in options if not o.startswith("kd.teacher")]
+    train(configure("train", parts, *again, "resume=true", "run=x"), parts)
+    assert same(state(whole), state(parts))
+    assert state(parts)["objective.balance.theta"].any()
+    assert [r["val/teacher_ap"] for r in rows(whole)] == [r["val/teacher_ap"] for r in rows(parts)]
+
+
+def test_another_teacher_cannot_resume(configure, tmp_path, teacher):
+    options = [*SHORT, "kd=weighted"]
+    train(configure("train", tmp_path, *options, f"kd.teacher={teacher}"), tmp_path)
+    other = tmp_path / "other.ckpt"
+    torch.manual_seed(8)
+    checkpoint.save(other, featherface_v1(channels=12, bifpn_repeats=1))
+    again = [f"kd.teacher={other}", "trainer.max_epochs=3", "resume=true", "run=x"]
+    with pytest.raises(ValueError, match=f"teacher this run began with.*{teacher}.*got other"):
+        train(configure("train", tmp_path, *options, *again), tmp_path)
+
+
+def test_unpaired_student_is_refused_before_anything_is_written(configure, tmp_path, teacher):
+    options = ["kd=weighted", f"kd.teacher={teacher}", "model.prior_sizes=[[9,8],[7,6],[5,4]]"]
+    with pytest.raises(Exception, match=r"contain those of the teacher.*9, 8.*model\.prior_sizes"):
+        train(configure("train", tmp_path, *SMALL, *options), tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+# The search
+
+
+@pytest.fixture
+def make_run(tmp_path, teacher):
+    """``make_run("train/a", age=1)``: a run folder below tmp_path/outputs."""
+
+    def make(name, *, model="featherface_v1", root="data", finished=True, age=0):
+        folder = tmp_path / "outputs" / name
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "config.yaml").write_text(f"model: {{name: {model}}}\ndata: {{root: {root}}}\n")
+        (folder / "checkpoints" / "best.ckpt").write_bytes(teacher.read_bytes())
+        if finished:
+            (folder / "metrics.json").write_text("{}")
+            os.utime(folder / "metrics.json", (1e9 - age, 1e9 - age))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def search(tmp_path):
+    return TeacherSearch(
+        outputs=str(tmp_path / "outputs"),
+        run_folder=str(tmp_path / "outputs" / "train" / "student"),
+        data_root="data",
+        command="python -m src.train run=teacher",
+    )
+
+
+def test_newest_finished_teacher_of_the_data_is_found(make_run, search):
+    make_run("train/old", age=9)
+    newest = make_run("multirun/2026/3", model="featherface_v2", age=1)
+    make_run("train/other_data", root="elsewhere")
+    make_run("train/student_net", model="nano_b")
+    make_run("train/running", finished=False)
+    damaged = make_run("train/damaged")
+    (damaged / "config.yaml").write_text("{")
+    assert search.find() == newest / "checkpoints" / "best.ckpt"
+
+
+def test_same_data_by_another_spelling(make_run, search, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = make_run("train/a", root=tmp_path / "data")
+    assert search.find() == run / "checkpoints" / "best.ckpt"
+
+
+def test_without_a_teacher_the_command_is_named(search, make_run):
+    make_run("train/other_data", root="elsewhere")
+    message = "expected a trained teacher .* of data below .*train one with 'python -m src.train "
+    with pytest.raises(FileNotFoundError, match=message):
+        search.find()
+
+
+def test_command_in_the_configuration_trains_that_data(configure, tmp_path):
+    config = configure("train", tmp_path, "kd=weighted", "data=demo", "data.root=some/where")
+    assert config.kd.search.command == (
+        "python -m src.train data=demo data.root=some/where run=teacher"
+    )
+    assert config.kd.search.data_root == "some/where"
+    assert re.fullmatch(r"\S+", config.kd.search.run_folder)
