@@ -113,7 +113,9 @@ class SharedCBAM(nn.Module):
     FeatherFace V2's sketch calls it SharedCBAMManager and says gates are shared by their number of
     channels; the published code makes one per place and passes an unknown place's features through
     unchanged. Here places with equally many channels do share, and an unknown one is an error.
-    For (64, 128, 256) channels 5,732 parameters, wherever and however often they occur.
+    For (64, 128, 256) channels 5,732 parameters, wherever and however often they occur. The one
+    spatial gate's norm keeps statistics of all places together: in training each place is normed by
+    its own batch, in evaluation by that mixture.
 
     Args:
         channels: name of a place -> its number of channels.

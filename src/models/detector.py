@@ -63,6 +63,11 @@ class FaceDetector(nn.Module):
         """Raw outputs for a feature pyramid."""
         return self.heads(self.context(pyramid))
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As ``nn.Module.compile``, each part by itself, so that it serves :meth:`pyramid` too."""
+        for part in self.children():
+            part.compile(*args, **kwargs)
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 or float BGR pixels [B, 3, H, W], 0 to 255, to what :meth:`forward` takes."""
         return pixels.to(self.mean.dtype) - self.mean

@@ -69,7 +69,8 @@ class SharedMultiHead(nn.Module):
     """One head for all levels (RetinaNet, Lin et al., ICCV 2017, shares its subnets likewise).
 
     A third of the parameters of :class:`Heads`: 16 A (C + 1) for A priors, without stem. Every
-    level must have the same number of channels.
+    level must have the same number of channels. The norm of a stem keeps statistics of the three
+    levels together.
     """
 
     def __init__(self, channels: int, num_priors: int, *, stem: int | None = None) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from src.models.attention import CBAM
+from src.models.attention import CBAM, hidden_units
 from src.models.deformable import DeformableConv, deform_conv2d
 from src.models.layers import ChannelShuffle, ConvNorm
 from src.models.necks import Fusion, _pool
@@ -80,19 +80,50 @@ def test_shuffles_are_inverse():
     assert torch.equal(ChannelShuffle(12, 3, order="deinterleave")(woven), x)
 
 
+@pytest.mark.parametrize(("channels", "groups"), [(12, 3), (7, 2), (10, 4), (3, 4), (1, 2), (6, 1)])
+def test_shuffles_of_any_number_are_inverse_permutations(channels, groups):
+    woven = ChannelShuffle(channels, groups).index
+    plain = ChannelShuffle(channels, groups, order="deinterleave").index
+    assert sorted(woven.tolist()) == list(range(channels))
+    assert torch.equal(woven[plain], torch.arange(channels))
+    if channels % groups == 0:  # the textbook's view and transpose
+        transposed = torch.arange(channels).view(groups, -1).t().reshape(-1)
+        assert torch.equal(woven, transposed)
+
+
+def test_uneven_groups_take_turns():
+    # Groups (0, 1, 2, 3) and (4, 5, 6).
+    assert ChannelShuffle(7, 2).index.tolist() == [0, 4, 1, 5, 2, 6, 3]
+
+
 def test_shuffle_errors():
-    with pytest.raises(ValueError, match="channels divisible by groups=4, got 6"):
-        ChannelShuffle(6, 4)
+    with pytest.raises(ValueError, match="at least 1 group of channels to shuffle, got 0"):
+        ChannelShuffle(6, 0)
     with pytest.raises(ValueError, match="order 'interleave' or 'deinterleave', got 'swap'"):
         ChannelShuffle(4, 2, order="swap")
 
 
 def test_cbam_counts_and_keeps_shape():
-    cbam = CBAM(64, reduction=16)
-    assert sum(p.numel() for p in cbam.parameters()) == 2 * 64 * 4 + 4 + 64 + 100
+    cbam = CBAM(64, hidden=hidden_units(64, 16))
+    assert sum(p.numel() for p in cbam.parameters()) == 2 * 64 * 4 + 4 + 64 + 100 == 680
     assert cbam(torch.randn(2, 64, 5, 3)).shape == (2, 64, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("channels", "reduction", "expected"),
+    # The five CBAMs of the seeds' channels 27, 50, 87, 32, 32 and of V1 with 56 channels.
+    [(27, 16, 182), (50, 16, 453), (87, 16, 1_062), (32, 16, 262), (64, 48, 293), (128, 48, 742),
+     (256, 48, 2_921), (56, 48, 269), (4, 16, 113)],
+)  # fmt: skip
+def test_cbam_parameters(channels, reduction, expected):
+    cbam = CBAM(channels, hidden=hidden_units(channels, reduction))
+    assert sum(p.numel() for p in cbam.parameters()) == expected
+
+
+def test_hidden_units():
+    assert [hidden_units(64, 16), hidden_units(8, 16), hidden_units(64, 32, least=4)] == [4, 1, 4]
     with pytest.raises(ValueError, match="reduction of at least 1, got 0"):
-        CBAM(64, reduction=0)
+        hidden_units(64, 0)
 
 
 def test_fusion_weights_are_normalised():
