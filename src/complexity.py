@@ -16,10 +16,11 @@ Profilers that look at ``nn.Conv2d`` only miss the third column, whose weights a
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -31,6 +32,18 @@ class Complexity(NamedTuple):
     """For one image."""
 
 
+class PartComplexity(NamedTuple):
+    """Size and work of a part of a network."""
+
+    layers: int
+    """Convolutions, deformable ones included, and linear layers."""
+    parameters: int
+    multiply_adds: int
+    """For one image."""
+    output_shapes: tuple[tuple[int, ...], ...]
+    """Of every tensor that it returns, call by call, without the batch: (C, H, W) of a level."""
+
+
 def complexity(model: nn.Module, height: int, width: int) -> Complexity:
     """Count the parameters of ``model`` and its multiply-adds on one image.
 
@@ -38,8 +51,90 @@ def complexity(model: nn.Module, height: int, width: int) -> Complexity:
         model: takes images [1, 3, height, width]; left as it is.
         height, width: of the image, pixels.
     """
-    # The meta device knows shapes only: a count takes milliseconds at any size, and no memory.
-    shapes = copy.deepcopy(model).eval().to("meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        shapes(torch.empty(1, 3, height, width, device="meta"))
+    counter = FlopCounterMode(display=False)
+    _run(_without_values(model), counter, height, width)
     return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+
+
+def complexity_of_parts(
+    model: nn.Module, parts: Mapping[str, Collection[str]], height: int, width: int
+) -> dict[str, PartComplexity]:
+    """Count what each part of ``model`` has, and what it does on one image.
+
+    A module that stands in several places has its layers and parameters counted once, at the first,
+    and its multiply-adds wherever it runs, as often as it does. So parts that cover a model without
+    overlap add up to its :func:`complexity`.
+
+    Args:
+        model: takes images [1, 3, height, width]; left as it is.
+        parts: label -> names of the modules that make it up, "" being the model; a part may lie
+            within another.
+        height, width: of the image, pixels.
+    """
+    copied = _without_values(model)
+    counter = FlopCounterMode(display=False)
+    meters = {
+        label: _Meter(counter, map(copied.get_submodule, names)) for label, names in parts.items()
+    }
+    _run(copied, counter, height, width)
+    return {
+        label: PartComplexity(
+            sum(_is_layer(module) for module in _within(names, model.named_modules())),
+            sum(tensor.numel() for tensor in _within(names, model.named_parameters())),
+            meters[label].flops // 2,
+            tuple(meters[label].output_shapes),
+        )
+        for label, names in parts.items()
+    }
+
+
+class _Meter:
+    """Reads a counter before and after each run of some modules; keeps the shapes they return."""
+
+    def __init__(self, counter: FlopCounterMode, modules: Iterable[nn.Module]) -> None:
+        self.flops = 0
+        self.output_shapes: list[tuple[int, ...]] = []
+        self._counter = counter
+        for module in modules:
+            module.register_forward_pre_hook(self._enter)
+            module.register_forward_hook(self._leave)
+
+    def _enter(self, module: nn.Module, inputs: Any) -> None:
+        self.flops -= self._counter.get_total_flops()
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.flops += self._counter.get_total_flops()
+        self.output_shapes += [tuple(tensor.shape[1:]) for tensor in _tensors(output)]
+
+
+def _without_values(model: nn.Module) -> nn.Module:
+    # The meta device knows shapes only: a count takes milliseconds at any size, and no memory.
+    return copy.deepcopy(model).eval().to("meta")
+
+
+def _run(model: nn.Module, counter: FlopCounterMode, height: int, width: int) -> None:
+    with torch.no_grad(), counter:
+        model(torch.empty(1, 3, height, width, device="meta"))
+
+
+def _within(names: Collection[str], members: Iterable[tuple[str, Any]]) -> Iterator[Any]:
+    """Those of the named modules or parameters that are, or are in, a module of ``names``."""
+    for name, member in members:
+        if any(not own or f"{name}.".startswith(f"{own}.") for own in names):
+            yield member
+
+
+def _is_layer(module: nn.Module) -> bool:
+    if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        return True
+    kernel = dict(module.named_parameters(recurse=False)).get("weight")
+    return kernel is not None and kernel.dim() == 4  # a convolution of its own kind: deformable
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors in what a module returns, in order."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, (list, tuple)):
+        for each in output:
+            yield from _tensors(each)
