@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format train evaluate predict check-data benchmark
+.PHONY: help install demo test test-slow lint format train evaluate predict summary compare check-data benchmark
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +23,11 @@ $(READY): requirements.lock pyproject.toml
 
 install: $(READY) ## make the virtual environment .venv with the locked versions
 
-demo: $(READY) ## train, evaluate and predict on generated images: minutes on two cores
-	$(BIN)/python -m src.train experiment=demo run=demo resume=true $(ARGS)
-	$(BIN)/python -m src.evaluate data=demo checkpoint=outputs/train/demo/checkpoints/best.ckpt
-	$(BIN)/python -m src.predict checkpoint=outputs/train/demo/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3
+demo: $(READY) ## train a teacher, distil a student, evaluate, predict, on generated images: minutes on two cores
+	$(BIN)/python -m src.train experiment=demo run=demo_teacher resume=true $(ARGS)
+	$(BIN)/python -m src.train experiment=demo_student run=demo_student resume=true $(ARGS)
+	$(BIN)/python -m src.evaluate data=demo checkpoint=outputs/train/demo_student/checkpoints/best.ckpt
+	$(BIN)/python -m src.predict checkpoint=outputs/train/demo_student/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3
 
 test: $(READY) ## the fast tests, on two cores in about a minute; with the real files those on them too
 	$(BIN)/python -m pytest -m "not slow" -n 2 $(ARGS)
@@ -51,6 +52,12 @@ evaluate: $(READY) ## python -m src.evaluate $(ARGS), such as ARGS="checkpoint=.
 
 predict: $(READY) ## python -m src.predict $(ARGS), such as ARGS="checkpoint=... source=photo.jpg"
 	$(BIN)/python -m src.predict $(ARGS)
+
+summary: $(READY) ## python -m src.summary $(ARGS), such as ARGS="model=nano_b_enhanced"
+	$(BIN)/python -m src.summary $(ARGS)
+
+compare: $(READY) ## python -m src.compare $(ARGS), such as ARGS="runs=outputs/multirun/<date>"
+	$(BIN)/python -m src.compare $(ARGS)
 
 check-data: $(READY) ## python -m src.check_data $(ARGS), such as ARGS="data=widerface data.root=..."
 	$(BIN)/python -m src.check_data $(ARGS)

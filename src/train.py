@@ -33,6 +33,7 @@ def train(config: DictConfig, folder: Path) -> float:
     """
     check_processes(config)
     check_counts(config)
+    name_job(config)
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     resume = resume_from(config, last)
@@ -49,8 +50,7 @@ def train(config: DictConfig, folder: Path) -> float:
     )
     trainer = make_trainer(config, folder, best)
     if config.compile:
-        for part in model.children():  # each by itself: distillation stops at the pyramid
-            part.compile()
+        model.compile()
 
     try:
         for logger in trainer.loggers:
@@ -123,6 +123,14 @@ def make_trainer(config: DictConfig, folder: Path, best: ModelCheckpoint) -> L.T
         config.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=interactive,
         _convert_="all",
     )  # fmt: skip
+
+
+def name_job(config: DictConfig) -> None:
+    """In a multirun, name the run after its settings and group it with the others."""
+    hydra_ = HydraConfig.get()
+    if hydra_.mode == RunMode.MULTIRUN:
+        config.run = hydra_.job.override_dirname
+        config.group = config.group or Path(hydra_.sweep.dir).name
 
 
 def check_processes(config: DictConfig) -> None:

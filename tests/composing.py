@@ -47,9 +47,11 @@ def forget_run() -> None:
 
 
 @contextmanager
-def composed(name: str, folder: Path, *overrides: str) -> Iterator[DictConfig]:
+def composed(
+    name: str, folder: Path, *overrides: str, multirun: bool = False
+) -> Iterator[DictConfig]:
     """``with composed("predict", folder, "a=1") as config``, the run folder being ``folder``."""
     try:
-        yield compose_run(name, folder, *overrides)
+        yield compose_run(name, folder, *overrides, multirun=multirun)
     finally:
         forget_run()
