@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import ast
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from fabricated_runs import fabricate, finish
+
+import src.report
+from src.report import read_runs
+
+
+def test_reads_what_a_run_folder_tells(tmp_path):
+    fabricate(tmp_path / "a", "seed=3", ap=(0.9, 0.6, 0.3), curve=(0.25, 0.5),
+              teacher=(0.9, 0.9, 0.6))  # fmt: skip
+    (run,), left_out = read_runs([tmp_path / "a"])
+    assert left_out == []
+    assert run.seed == 3
+    assert run.ap == pytest.approx({"easy": 0.9, "medium": 0.6, "hard": 0.3, "mean": 0.6})
+    assert run.teacher_ap == pytest.approx({"easy": 0.9, "medium": 0.9, "hard": 0.6, "mean": 0.8})
+    assert run.curve == [(10, 0.25), (20, 0.5)]
+    assert run.steps == 20
+    assert run.images == 40
+    assert run.choices["kd"] == "none"
+    assert run.overrides == ["seed=3"]
+    assert run.provenance["revision"] == "abc123"
+
+
+def test_runs_of_a_multirun_come_by_number_and_once(tmp_path):
+    for number in (10, 9, 0):
+        fabricate(tmp_path / "m" / str(number))
+    (tmp_path / "m" / "pictures").mkdir()
+    runs, _ = read_runs([tmp_path / "m", tmp_path / "m" / "9"])
+    assert [run.folder.name for run in runs] == ["0", "9", "10"]
+
+
+def test_a_level_without_faces_is_nan(tmp_path):
+    folder = fabricate(tmp_path / "a")
+    finish(folder, {"ap_easy": 0.5, "ap_medium": None, "ap_hard": 0.1, "ap": None})
+    (run,), _ = read_runs([folder])
+    assert math.isnan(run.ap["medium"])
+    assert run.ap["easy"] == 0.5
+
+
+def test_a_line_cut_short_is_no_number(tmp_path):
+    folder = fabricate(tmp_path / "a", curve=(0.25,))
+    with (folder / "metrics.csv").open("a") as stream:
+        stream.write("1,1")
+    (run,), _ = read_runs([folder])
+    assert run.curve == [(10, 0.25)]
+
+
+def test_unusable_runs_are_named(tmp_path):
+    fabricate(tmp_path / "0")
+    fabricate(tmp_path / "1", ap=None)
+    failed = fabricate(tmp_path / "2", ap=None)
+    (failed / "train.log").write_text(
+        "[2026-01-01][src.entry][ERROR] - job 2 stopped: expected 1, got 2; do 3\nTraceback\n"
+    )
+    shutil.rmtree(fabricate(tmp_path / "3") / ".hydra")
+    runs, left_out = read_runs([tmp_path])
+    assert [run.folder.name for run in runs] == ["0"]
+    assert [(folder.name, reason) for folder, reason in left_out] == [
+        ("1", "unfinished: it has no metrics.json"),
+        ("2", "failed: expected 1, got 2; do 3"),
+        ("3", "incomplete: it has no .hydra/config.yaml, .hydra/overrides.yaml, .hydra/hydra.yaml"),
+    ]
+
+
+# Errors
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a run folder .*, got no folder .*/no"):
+        read_runs([tmp_path / "no"])
+
+
+def test_a_folder_without_runs(tmp_path):
+    with pytest.raises(ValueError, match=r"with neither \.hydra nor runs in it; set runs="):
+        read_runs([tmp_path])
+
+
+def test_no_finished_run(tmp_path):
+    fabricate(tmp_path / "0", ap=None)
+    with pytest.raises(ValueError, match=r"got 1 unfinished \(.*/0: unfinished: .*metrics\.json"):
+        read_runs([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"ap_easy": 0.5',
+            r"^expected JSON in .*metrics\.json, got 'Expecting.*; repeat that run",
+        ),
+        ("[1]", r"^expected a table in .*metrics\.json, got \[1\]; repeat"),
+        ("{}", r"^expected ap_easy between 0 and 1 in .*metrics\.json, got nothing; repeat"),
+        ('{"ap_easy": 95}', r"^expected ap_easy between 0 and 1 in .*, got 95; repeat"),
+        ('{"ap_easy": "1"}', r"^expected ap_easy between 0 and 1 in .*, got 1; repeat"),
+    ],
+)
+def test_damaged_metrics(text, message, tmp_path):
+    (fabricate(tmp_path / "0") / "metrics.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_runs([tmp_path])
+
+
+def test_damaged_configuration(tmp_path):
+    (fabricate(tmp_path / "0") / "config.yaml").write_text("a: [")
+    with pytest.raises(ValueError, match=r"^expected YAML in .*config\.yaml, got '.*'; repeat"):
+        read_runs([tmp_path])
+
+
+def test_the_package_does_not_import_torch():
+    (folder,) = src.report.__path__
+    found = set()
+    for file in Path(folder).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                found.add(str(node.module))
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+    own = {name for name in found if name.startswith("src.")}
+    assert all(name.startswith("src.report.") for name in own), own
+    assert not found & {"torch", "lightning", "torchmetrics"}
+    assert "omegaconf" in found
