@@ -67,7 +67,7 @@ def train(config: DictConfig, folder: Path) -> float:
             if best.best_model_score is None or best.best_model_score < module.result.metrics["ap"]:
                 trainer.save_checkpoint(checkpoints / "best.ckpt")
     except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM
-        sys.exit(f"stopped at step {trainer.global_step}; resume=true run={config.run} continues")
+        sys.exit(f"stopped at step {trainer.global_step}; {how_to_resume(config)} continues")
     finally:
         close(trainer.loggers)
 
@@ -75,7 +75,7 @@ def train(config: DictConfig, folder: Path) -> float:
     if trainer.is_global_zero:
         scored = {"checkpoint": str(checkpoints / "best.ckpt")}
         write_json(folder / "metrics.json", {**metrics, **scored})
-        log.info("best of this run:\n%s", results_table({config.run: metrics}))
+        log.info("best of this run:\n%s", results_table({folder.name: metrics}))
         log.info("run folder: %s", folder)
     return float(metrics["ap"])
 
@@ -179,7 +179,8 @@ def resume_from(config: DictConfig, last: Path) -> Path | None:
             )
         return None
     given = HydraConfig.get().overrides
-    if not any(o.split("=")[0] in ("run", "hydra.run.dir") for o in [*given.task, *given.hydra]):
+    naming = ("run", "hydra.run.dir", "hydra.sweep.dir")
+    if not any(o.split("=")[0] in naming for o in [*given.task, *given.hydra]):
         runs = list(last.parents[2].glob("*/checkpoints/last.ckpt"))
         runs.sort(key=lambda file: file.stat().st_mtime)
         newest = f"; the newest is run={runs[-1].parents[1].name}" if runs else ""
@@ -189,6 +190,14 @@ def resume_from(config: DictConfig, last: Path) -> Path | None:
         return None
     log.info("continuing from %s", last)
     return last
+
+
+def how_to_resume(config: DictConfig) -> str:
+    """What to add to the command of a stopped run."""
+    job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:  # finished jobs have nothing left to do
+        return f"resume=true hydra.sweep.dir={job.sweep.dir}"
+    return f"resume=true run={config.run}"
 
 
 def steps_done(last: Path) -> int:

@@ -77,7 +77,7 @@ def test_a_student_comes_nearer_to_its_teacher(supervised, teacher, batch, sizes
     objective = connected(supervised, teacher, student)
     optimizer = torch.optim.AdamW(student.parameters(), lr=2e-3)
     values = []
-    for _ in range(8):
+    for _ in range(16):
         _, terms = objective(student, batch)
         optimizer.zero_grad()
         terms.parts["kd"].backward()

@@ -10,7 +10,7 @@ import torch
 
 from src import checkpoint
 from src.models import featherface_v1
-from src.train import resume_from, train
+from src.train import how_to_resume, resume_from, train
 from src.training import DetectorModule
 
 SHORT = ["trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"]
@@ -112,6 +112,16 @@ def test_resume_needs_a_run(configure, tmp_path):
         resume_from(configure("train", tmp_path), old)
     assert resume_from(configure("train", tmp_path, "resume=true", "run=new"), last) is None
     assert resume_from(configure("train", tmp_path, "resume=true", "run=old"), old) == old
+
+
+def test_a_multirun_is_resumed_by_its_folder(configure, tmp_path):
+    options = [*SHORT, "hydra.sweep.dir=some/where"]
+    train(configure("train", tmp_path, *options, multirun=True), tmp_path)
+    before = weights(tmp_path)
+    config = configure("train", tmp_path, *options, "resume=true", multirun=True)
+    assert how_to_resume(config) == "resume=true hydra.sweep.dir=some/where"
+    train(config, tmp_path)
+    assert same(weights(tmp_path), before)
 
 
 def test_resume_refuses_another_network(configure, tmp_path):
