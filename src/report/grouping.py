@@ -15,7 +15,7 @@ from typing import Any
 from src.report.runs import LeftOut, Run
 
 NO_SETTING = (
-    "seed", "run", "run_dir", "resume", "num_pictures", "logger", "data.num_workers",
+    "seed", "run", "run_dir", "group", "resume", "num_pictures", "logger", "data.num_workers",
     "trainer.log_every_n_steps",
 )  # fmt: skip
 """Settings, with all below them, that do not tell runs apart."""
