@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from composing import TINY_DATA, compose_run, forget_run
 from omegaconf import DictConfig
+from torch import Tensor
+
+from src.train import train
+from src.training import DetectorModule
+from src.types import Batch
 
 TINY = [
     *TINY_DATA,
@@ -39,3 +44,26 @@ def configure(tiny_root: Path) -> Iterator[Callable[..., DictConfig]]:
 
     yield make
     forget_run()
+
+
+class Killed(Exception):
+    """Ends a run in the middle."""
+
+
+@pytest.fixture
+def train_until_killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[DictConfig, Path], None]:
+    """``train_until_killed(config, folder)``: as ``train``, dead in the middle of epoch 1."""
+
+    def killed(config: DictConfig, folder: Path) -> None:
+        def die(self: DetectorModule, batch: Batch, batch_idx: int) -> Tensor:
+            if self.current_epoch == 1 and batch_idx == 1:
+                raise Killed
+            return original(self, batch, batch_idx)
+
+        original = DetectorModule.training_step
+        with monkeypatch.context() as patch:
+            patch.setattr(DetectorModule, "training_step", die)
+            with pytest.raises(Killed):
+                train(config, folder)
+
+    return killed

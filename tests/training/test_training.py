@@ -54,26 +54,13 @@ def test_same_seed_same_weights(configure, tmp_path):
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("ema", ["none", "exponential"])
-def test_resumed_equals_uninterrupted(configure, tmp_path, monkeypatch, ema):
+def test_resumed_equals_uninterrupted(configure, train_until_killed, tmp_path, ema):
     options = [f"ema={ema}", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=1"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(configure("train", whole, *options), whole)
 
-    def die_in_the_second_epoch(self, batch, batch_idx):
-        if self.current_epoch == 1 and batch_idx == 1:
-            raise Killed
-        return original(self, batch, batch_idx)
-
-    original = DetectorModule.training_step
-    with monkeypatch.context() as patch:
-        patch.setattr(DetectorModule, "training_step", die_in_the_second_epoch)
-        with pytest.raises(Killed):
-            train(configure("train", parts, *options), parts)
+    train_until_killed(configure("train", parts, *options), parts)
     train(configure("train", parts, *options, "resume=true", "run=x"), parts)
     assert same(weights(whole), weights(parts))
     with (parts / "metrics.csv").open() as stream:
