@@ -33,10 +33,10 @@ class FixedWeights(nn.Module):
     """sum_k lambda_k L_k.
 
     Args:
-        priors: lambda of each term.
+        priors: lambda of ``class``, ``box`` and ``landmark``, above 0.
     """
 
-    def __init__(self, priors: Mapping[str, float]) -> None:
+    def __init__(self, **priors: float) -> None:
         super().__init__()
         self.priors = _checked(priors)
 
@@ -61,11 +61,11 @@ class LearnedWeights(nn.Module):
     which fall without end, and with softmax, which picks the smallest term.
 
     Args:
-        priors: lambda of each term, above 0.
         rate_factor: learning rate of theta, times that of the network.
+        priors: lambda of ``class``, ``box`` and ``landmark``, above 0.
     """
 
-    def __init__(self, priors: Mapping[str, float], *, rate_factor: float = 10.0) -> None:
+    def __init__(self, *, rate_factor: float = 10.0, **priors: float) -> None:
         super().__init__()
         if rate_factor <= 0:
             raise ValueError(f"expected a rate_factor above 0, got {rate_factor}")
@@ -97,9 +97,10 @@ class LearnedWeights(nn.Module):
 
 
 def _checked(priors: Mapping[str, float]) -> dict[str, float]:
-    if set(priors) != set(TERMS) or any(not value > 0 for value in priors.values()):
+    numbers = [value for value in priors.values() if isinstance(value, (int, float)) and value > 0]
+    if set(priors) != set(TERMS) or len(numbers) != len(TERMS):
         raise ValueError(
             f"expected a weight above 0 for each of {', '.join(TERMS)}, got {dict(priors)}; "
-            "set kd.balance.priors"
+            "set kd.balance.NAME"
         )
     return {name: float(priors[name]) for name in TERMS}

@@ -100,7 +100,7 @@ def variants(student: FaceDetector) -> dict[str, Callable[..., object]]:
     def distilled(teacher: Teacher, features: FeatureTerm | None = None) -> DistillationObjective:
         objective = DistillationObjective(
             supervised, teacher,
-            balance=LearnedWeights({"class": 1.0, "box": 1.0, "landmark": 0.5}),
+            balance=LearnedWeights(**{"class": 1.0, "box": 1.0, "landmark": 0.5}),
             alpha=0.7, temperature=4.0, features=features,
         )  # fmt: skip
         objective.connect(student)

@@ -15,7 +15,7 @@ NAMES = tuple(PRIORS)
 
 def learn(losses, steps=2000, lr=0.05):
     """Weights after learning on constant losses, and the largest that occurred on the way."""
-    balance = LearnedWeights(PRIORS)
+    balance = LearnedWeights(**PRIORS)
     optimizer = torch.optim.SGD(balance.parameters(), lr=lr)
     terms = {name: torch.tensor(loss) for name, loss in zip(NAMES, losses, strict=True)}
     seen = []
@@ -30,15 +30,15 @@ def learn(losses, steps=2000, lr=0.05):
 
 def test_fixed_weights_are_a_sum():
     terms = {"class": torch.tensor(2.0), "box": torch.tensor(3.0), "landmark": torch.tensor(4.0)}
-    assert FixedWeights(PRIORS)(terms).item() == 7.0
-    assert FixedWeights(PRIORS).log_values() == {}
-    assert FixedWeights(PRIORS).parameter_groups() == []
+    assert FixedWeights(**PRIORS)(terms).item() == 7.0
+    assert FixedWeights(**PRIORS).log_values() == {}
+    assert FixedWeights(**PRIORS).parameter_groups() == []
 
 
 def test_learned_weights_begin_at_their_priors():
     terms = {"class": torch.tensor(2.0), "box": torch.tensor(3.0), "landmark": torch.tensor(4.0)}
-    balance = LearnedWeights(PRIORS)
-    assert balance(terms).item() == FixedWeights(PRIORS)(terms).item()
+    balance = LearnedWeights(**PRIORS)
+    assert balance(terms).item() == FixedWeights(**PRIORS)(terms).item()
     values = balance.log_values()
     assert [values[f"weight_{name}"].item() for name in NAMES] == [1.0, 1.0, 0.5]
     assert [values[f"log_variance_{name}"].item() for name in NAMES] == [0.0, 0.0, 0.0]
@@ -59,7 +59,7 @@ def test_weights_stay_within_bounds_for_2000_steps(losses):
 
 
 def test_theta_does_not_decay_and_learns_faster():
-    balance = LearnedWeights(PRIORS, rate_factor=7)
+    balance = LearnedWeights(**PRIORS, rate_factor=7)
     (group,) = balance.parameter_groups()
     assert group["weight_decay"] == 0.0
     assert group["rate_factor"] == 7
@@ -68,13 +68,14 @@ def test_theta_does_not_decay_and_learns_faster():
 
 @pytest.mark.parametrize("kind", [FixedWeights, LearnedWeights])
 @pytest.mark.parametrize(
-    "priors", [{"class": 1.0}, {**PRIORS, "box": 0.0}, {**PRIORS, "boxes": 1.0}]
+    "priors",
+    [{"class": 1.0}, {**PRIORS, "box": 0.0}, {**PRIORS, "boxes": 1.0}, {**PRIORS, "box": "one"}],
 )
 def test_wrong_priors(kind, priors):
     with pytest.raises(ValueError, match=r"above 0 for each of class, box, landmark, got .*set kd"):
-        kind(priors)
+        kind(**priors)
 
 
 def test_wrong_rate_factor():
     with pytest.raises(ValueError, match="rate_factor above 0, got 0"):
-        LearnedWeights(PRIORS, rate_factor=0)
+        LearnedWeights(**PRIORS, rate_factor=0)

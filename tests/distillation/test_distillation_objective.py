@@ -22,7 +22,7 @@ PRIORS = {"class": 1.0, "box": 1.0, "landmark": 0.5}
 @pytest.fixture
 def make_objective(supervised):
     def make(teacher, student, **options):
-        settings = {"balance": LearnedWeights(PRIORS), "alpha": 0.7, "temperature": 4.0}
+        settings = {"balance": LearnedWeights(**PRIORS), "alpha": 0.7, "temperature": 4.0}
         objective = DistillationObjective(supervised, teacher, **{**settings, **options})
         objective.connect(student)
         return objective
@@ -47,7 +47,7 @@ def test_same_network_disagrees_in_nothing(make_detector, make_objective, batch)
 def test_alpha_mixes_task_and_distillation(make_detector, make_objective, batch, supervised, alpha):
     student = make_detector(0).eval()
     objective = make_objective(
-        Teacher(make_detector(1)), student, alpha=alpha, balance=FixedWeights(PRIORS)
+        Teacher(make_detector(1)), student, alpha=alpha, balance=FixedWeights(**PRIORS)
     )
     outputs, terms = objective(student, batch)
     task_outputs, task = supervised(student, batch)

@@ -43,7 +43,7 @@ def batch(shared):
 
 def connected(supervised, teacher, student):
     objective = DistillationObjective(
-        supervised, teacher, balance=FixedWeights(PRIORS), alpha=0.7, temperature=4.0
+        supervised, teacher, balance=FixedWeights(**PRIORS), alpha=0.7, temperature=4.0
     )
     objective.connect(student)
     return objective
