@@ -140,9 +140,13 @@ def record(folder: Path, config: DictConfig, **facts: Any) -> None:
     if _rank():
         return
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    OmegaConf.save(config, folder / "composed.yaml")  # Hydra rewrites its own at each attempt
     job = HydraConfig.get()
+    overrides = list(job.overrides.task)
     provenance = {
-        "command": " ".join(["python", "-m", f"src.{job.job.name}", *job.overrides.task]),
+        "command": " ".join(["python", "-m", f"src.{job.job.name}", *overrides]),
+        "overrides": overrides,
+        "choices": OmegaConf.to_container(job.runtime.choices),
         "revision": revision(),
         "versions": versions(),
         **facts,

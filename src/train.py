@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 import lightning as L
@@ -34,17 +35,19 @@ def train(config: DictConfig, folder: Path) -> float:
     check_processes(config)
     check_counts(config)
     name_job(config)
+    warn_of_idle(config)
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     resume = resume_from(config, last)
-    done = 0 if resume is None else steps_done(resume)
+    resumed = None if resume is None else read_training(resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     datamodule = instantiate(config.data, _convert_="all")
     model = initial_model(config)
-    parameters = sum(p.numel() for p in model.parameters())
-    record(folder, config, seed=config.seed, parameters=parameters)
     module: DetectorModule = instantiate(config.module, model=model, _convert_="all")
+    if resumed is not None:  # what the folder says of the run stays, if this is not its next part
+        module.check_resumable(resumed)
+    record(folder, config, seed=config.seed, **module.facts())
     best = ModelCheckpoint(
         checkpoints, filename="best", monitor="val/ap", mode="max", enable_version_counter=False
     )
@@ -55,8 +58,8 @@ def train(config: DictConfig, folder: Path) -> float:
     try:
         for logger in trainer.loggers:
             logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-            if resume and isinstance(logger, RunCSVLogger):
-                logger.resume_at(done)
+            if resumed is not None and isinstance(logger, RunCSVLogger):
+                logger.resume_at(resumed["global_step"])
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         if module.evaluated_step != trainer.global_step:  # the end lay between two validations
             # What is measured is what is on disk: the averaged weights, where there are such, also
@@ -129,8 +132,14 @@ def name_job(config: DictConfig) -> None:
     """In a multirun, name the run after its settings and group it with the others."""
     hydra_ = HydraConfig.get()
     if hydra_.mode == RunMode.MULTIRUN:
-        config.run = hydra_.job.override_dirname
+        config.run = f"{hydra_.job.num} {hydra_.job.override_dirname}".strip()
         config.group = config.group or Path(hydra_.sweep.dir).name
+
+
+def warn_of_idle(config: DictConfig) -> None:
+    """Say which given settings have no effect."""
+    if config.kd.teacher is not None and "_target_" not in config.kd:
+        log.warning("kd.teacher has no effect with kd=none; kd=weighted learns from it")
 
 
 def check_processes(config: DictConfig) -> None:
@@ -200,8 +209,8 @@ def how_to_resume(config: DictConfig) -> str:
     return f"resume=true run={config.run}"
 
 
-def steps_done(last: Path) -> int:
-    """Optimizer steps behind the checkpoint of a run.
+def read_training(last: Path) -> dict[str, Any]:
+    """The checkpoint of a run, from which it can go on.
 
     Raises:
         ValueError: it is damaged, or holds weights alone.
@@ -212,7 +221,7 @@ def steps_done(last: Path) -> int:
             f"expected a checkpoint of a training run to resume from in {last}, got weights alone; "
             "start from them with init.model=FILE and another run=NAME"
         )
-    return content["global_step"]
+    return content
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

@@ -33,6 +33,8 @@ def compose_run(name: str, folder: Path, *overrides: str, multirun: bool = False
     with open_dict(config):
         config.hydra.runtime.output_dir = str(folder)
         config.hydra.mode = "MULTIRUN" if multirun else "RUN"
+        if multirun:
+            config.hydra.job.num = 0
     HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config.hydra

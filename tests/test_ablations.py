@@ -59,7 +59,7 @@ def test_jobs_of_a_multirun_are_named_and_grouped(tmp_path):
     with composed("train", tmp_path, *settings, multirun=True) as config:
         folder = Path(HydraConfig.get().sweep.dir).name
         name_job(config)
-        assert config.run == "kd=none seed=3"
+        assert config.run == "0 kd=none seed=3"
         assert config.group == folder
     with composed("train", tmp_path, *settings, "group=mine", multirun=True) as config:
         name_job(config)
@@ -77,7 +77,7 @@ def test_wandb_is_told(tmp_path, monkeypatch):
     with composed("train", tmp_path, "logger=wandb", "seed=3", multirun=True) as config:
         name_job(config)
         logger = OmegaConf.to_container(config.logger.wandb, resolve=True)
-        assert logger["name"] == "seed=3"
+        assert logger["name"] == "0 seed=3"
         assert logger["group"] == config.group
     monkeypatch.setenv("WANDB_RUN_GROUP", "outside")
     with composed("train", tmp_path, "logger=wandb", multirun=True) as config:

@@ -23,15 +23,20 @@ class PriorSpec:
     ``variances`` divide the offsets of centre and size (SSD, Liu et al., ECCV 2016).
     """
 
-    sizes: tuple[tuple[float, ...], ...] = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))
-    strides: tuple[int, ...] = (8, 16, 32)
+    sizes: Sequence[Sequence[float]] = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))
+    strides: Sequence[int] = (8, 16, 32)
     variances: tuple[float, float] = (0.1, 0.2)
 
     def __post_init__(self) -> None:
         # Accept lists too (they come from YAML and from checkpoints), keep the value hashable.
-        object.__setattr__(
-            self, "sizes", tuple(tuple(float(s) for s in level) for level in self.sizes)
-        )
+        try:
+            sizes = tuple(tuple(float(s) for s in level) for level in self.sizes)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "expected prior sizes as a list of pixels per level, such as [[16, 32], [64, 128], "
+                f"[256, 512]], got {self.sizes!r}; set model.prior_sizes"
+            ) from None
+        object.__setattr__(self, "sizes", sizes)
         object.__setattr__(self, "strides", tuple(int(s) for s in self.strides))
         object.__setattr__(self, "variances", tuple(float(v) for v in self.variances))
         if len(self.sizes) != len(self.strides):

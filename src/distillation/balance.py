@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -28,6 +29,10 @@ class Balance(Protocol):
         """What the log should show, name -> scalar."""
         ...
 
+    def settings(self) -> dict[str, Any]:
+        """What makes it, as plain values."""
+        ...
+
 
 class FixedWeights(nn.Module):
     """sum_k lambda_k L_k.
@@ -51,14 +56,19 @@ class FixedWeights(nn.Module):
         """Nothing: they are in the configuration."""
         return {}
 
+    def settings(self) -> dict[str, Any]:
+        """``balance`` and the priors."""
+        return {"balance": "fixed", **self.priors}
+
 
 class LearnedWeights(nn.Module):
     """sum_k lambda_k (exp(-s_k) L_k + s_k) with learned s_k = 3 tanh(theta_k / 3).
 
     The log-variance form of Kendall et al. (CVPR 2018, eq. 7) with the prior outside the bracket:
     inside it s_k would absorb it. Its minimum is at the weight lambda_k exp(-s_k) = lambda_k / L_k,
-    so no term is silenced or blown up while it is above 0, unlike with freely learned factors,
-    which fall without end, and with softmax, which picks the smallest term.
+    so no term is silenced or blown up, unlike with freely learned factors, which fall without end,
+    and with softmax, which picks the smallest term. A term that is 0, as those of boxes are in a
+    batch where the teacher sees no face, says nothing, and leaves its s as it is.
 
     Args:
         rate_factor: learning rate of theta, times that of the network.
@@ -67,8 +77,10 @@ class LearnedWeights(nn.Module):
 
     def __init__(self, *, rate_factor: float = 10.0, **priors: float) -> None:
         super().__init__()
-        if rate_factor <= 0:
-            raise ValueError(f"expected a rate_factor above 0, got {rate_factor}")
+        if not 0 < rate_factor < math.inf:
+            raise ValueError(
+                f"expected a rate_factor above 0, got {rate_factor}; set kd.balance.rate_factor"
+            )
         self.priors = _checked(priors)
         self.rate_factor = rate_factor
         self.theta = nn.Parameter(torch.zeros(len(TERMS)))
@@ -82,7 +94,8 @@ class LearnedWeights(nn.Module):
         s = self.log_variances
         losses = torch.stack([terms[name].float() for name in TERMS])
         priors = losses.new_tensor([self.priors[name] for name in TERMS])
-        return (priors * (torch.exp(-s) * losses + s)).sum()
+        brackets = torch.exp(-s) * losses + s * (losses.detach() > 0)
+        return (priors * brackets).sum()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """theta, without decay: 0 is a value like any other for it."""
@@ -95,10 +108,14 @@ class LearnedWeights(nn.Module):
         weights = {f"weight_{n}": self.priors[n] * torch.exp(-s[k]) for k, n in enumerate(TERMS)}
         return values | weights
 
+    def settings(self) -> dict[str, Any]:
+        """``balance``, the priors and ``rate_factor``."""
+        return {"balance": "learned", **self.priors, "rate_factor": self.rate_factor}
+
 
 def _checked(priors: Mapping[str, float]) -> dict[str, float]:
-    numbers = [value for value in priors.values() if isinstance(value, (int, float)) and value > 0]
-    if set(priors) != set(TERMS) or len(numbers) != len(TERMS):
+    fit = [type(value) in (int, float) and 0 < value < math.inf for value in priors.values()]
+    if set(priors) != set(TERMS) or not all(fit):
         raise ValueError(
             f"expected a weight above 0 for each of {', '.join(TERMS)}, got {dict(priors)}; "
             "set kd.balance.NAME"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +28,7 @@ class FeatureTerm(nn.Module):
 
     def __init__(self, weight: float) -> None:
         super().__init__()
-        if weight <= 0:
+        if not 0 < weight < math.inf:
             raise ValueError(
                 f"expected a feature weight above 0, got {weight}; set kd.features.weight, or "
                 "kd=weighted for none"
@@ -58,7 +60,8 @@ class FeatureTerm(nn.Module):
         masks = level_masks(foreground_weight(probability), spec, size)
         terms = []
         for adapter, ours, theirs, mask in zip(self.adapters, student, teacher, masks, strict=True):
-            adapted = F.normalize(adapter(ours.float()), dim=1)
+            weight = cast(Tensor, adapter.weight)
+            adapted = F.normalize(adapter(ours.to(weight.dtype)).float(), dim=1)
             apart = adapted - F.normalize(theirs.float(), dim=1)
             squared = apart.square().sum(dim=1)
             terms.append((mask * squared).sum() / mask.sum().clamp(min=1e-6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ class DistillationObjective(nn.Module):
         super().__init__()
         if not 0 <= alpha <= 1:
             raise ValueError(f"expected an alpha from 0 to 1, got {alpha}; set kd.alpha")
-        if temperature <= 0:
+        if not 0 < temperature < math.inf:
             raise ValueError(
                 f"expected a temperature above 0, got {temperature}; set kd.temperature"
             )
@@ -66,6 +67,15 @@ class DistillationObjective(nn.Module):
         if self.features is not None:
             channels = self.teacher.network.pyramid_channels
             self.features.connect(student.pyramid_channels, channels)
+
+    def settings(self) -> dict[str, Any]:
+        """What makes the objective, as plain values; a resumed run must have the same."""
+        return {
+            "alpha": self.alpha,
+            "temperature": self.temperature,
+            "features": None if self.features is None else self.features.weight,
+            **self.balance.settings(),
+        }
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is learned here, as groups for an optimizer."""

@@ -7,6 +7,7 @@ same place with the same size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -78,5 +79,5 @@ def twins_for(
     return Twins(*(rows.to(device) for rows in pairs))
 
 
-def _plain(sizes: tuple[tuple[float, ...], ...]) -> str:
+def _plain(sizes: Sequence[Sequence[float]]) -> str:
     return "[" + ", ".join(f"[{', '.join(f'{s:g}' for s in level)}]" for level in sizes) + "]"

@@ -75,7 +75,7 @@ def featherface_v1(
 
     backbone = MobileNetV1()
     channels, reduction = arch["channels"], arch["cbam_reduction"]
-    priors = PriorSpec(tuple(map(tuple, prior_sizes)), backbone.strides)
+    priors = PriorSpec(prior_sizes, backbone.strides)
 
     neck: OrderedDict[str, nn.Module] = OrderedDict()
     if reduction is not None:

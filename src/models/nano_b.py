@@ -51,7 +51,7 @@ def nano_b(
     chosen = NanoBOptions.from_config(options)
     width = checked_widths(options, widths)
     backbone = MobileNetV1([width[f"backbone_{i}"] for i in range(len(WIDTHS))])
-    priors = PriorSpec(tuple(map(tuple, prior_sizes)), backbone.strides)
+    priors = PriorSpec(prior_sizes, backbone.strides)
     contexts = [ssh_widths(width, level) for level in LEVELS]
     totals = [context.total for context in contexts]
 

@@ -122,6 +122,10 @@ def checked_widths(config: Mapping[str, Any], widths: Mapping[str, int] | None) 
     """
     options = NanoBOptions.from_config(config)
     dense = dense_widths(config)
+    if not isinstance(widths, Mapping | None):
+        raise ValueError(
+            f"expected widths as a table of name: channels, got {widths!r}; null keeps all dense"
+        )
     for name, width in (widths or {}).items():
         if name not in dense:
             raise ValueError(f"expected widths of {', '.join(dense)}; got {name!r}")

@@ -159,16 +159,39 @@ class DetectorModule(EvaluatorModule):
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         metrics = {} if self.result is None else dict(self.result.metrics)
-        checkpoint_["featherface"] = checkpoint.metadata(self.model, metrics=metrics)
+        checkpoint_["featherface"] = checkpoint.metadata(
+            self.model, metrics=metrics, kd=self.distillation_settings()
+        )
+
+    def distillation_settings(self) -> dict[str, Any] | None:
+        """What makes the distillation, as plain values; None: labels alone."""
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """What the record of a run says of its networks, as plain values."""
+        return {"parameters": sum(p.numel() for p in self.model.parameters())}
+
+    def check_resumable(self, checkpoint_: dict[str, Any]) -> None:
+        """Refuse to go on from a checkpoint of another network or objective.
+
+        Raises:
+            ValueError: naming what differs.
+        """
+        facts = checkpoint_.get("featherface", {})
+        pairs = [
+            ("model", self.model.config, facts.get("model") or {}),
+            ("kd", self.distillation_settings() or {}, facts.get("kd") or {}),
+        ]
+        for options, ours, theirs in pairs:
+            if ours != theirs:
+                raise ValueError(
+                    "expected a checkpoint of the configured run to resume from, got one with "
+                    f"{checkpoint.differences(ours, theirs)}; resume with the {options} options "
+                    "of that run, or start another with run=NAME"
+                )
 
     def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
-        saved = checkpoint_.get("featherface", {}).get("model")
-        if saved != self.model.config:
-            raise ValueError(
-                "expected a checkpoint of the configured network to resume from, got one with "
-                f"{checkpoint.differences(self.model.config, saved or {})}; resume with the model "
-                "options of that run"
-            )
+        self.check_resumable(checkpoint_)
         self._resumed_at = settle(checkpoint_["loops"])
         self.trainer.datamodule.resume_at(*self._resumed_at)  # type: ignore[attr-defined]
 

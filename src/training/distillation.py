@@ -79,19 +79,27 @@ class DistillationModule(DetectorModule):
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint_)
-        checkpoint_["featherface"]["teacher"] = {
-            "path": self.objective.teacher.name,
-            "sha256": self._fingerprint,
-            "metrics": self.teacher_result,
-        }
+        checkpoint_["featherface"]["teacher"] = {**self._teacher(), "metrics": self.teacher_result}
 
-    def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
-        super().on_load_checkpoint(checkpoint_)
-        saved = checkpoint_["featherface"].get("teacher", {})
-        if saved.get("sha256") != self._fingerprint:
+    def distillation_settings(self) -> dict[str, Any]:
+        return self.objective.settings()
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "teacher": self._teacher()}
+
+    def check_resumable(self, checkpoint_: dict[str, Any]) -> None:
+        super().check_resumable(checkpoint_)
+        saved = checkpoint_["featherface"]["teacher"]
+        if saved["sha256"] != self._fingerprint:
             raise ValueError(
-                f"expected the teacher this run began with ({saved.get('path')}) to resume it, got "
+                f"expected the teacher this run began with ({saved['path']}) to resume it, got "
                 f"other weights in {self.objective.teacher.name}; put that file back, or start "
                 "another run with run=NAME"
             )
-        self.teacher_result = saved["metrics"]
+
+    def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint_)
+        self.teacher_result = checkpoint_["featherface"]["teacher"]["metrics"]
+
+    def _teacher(self) -> dict[str, str]:
+        return {"path": self.objective.teacher.name, "sha256": self._fingerprint}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,17 +43,19 @@ class TeacherSearch:
     def find(self) -> Path:
         """The teacher this run began with, else the newest finished one of the same data.
 
+        All jobs of a multirun have the same: that of the first, and none that they trained.
+
         Raises:
             FileNotFoundError: there is none.
         """
-        last = Path(self.run_folder) / "checkpoints" / "last.ckpt"
-        if last.is_file():
-            recorded = checkpoint.read(last).get("featherface", {}).get("teacher")
-            if recorded is not None:
-                return Path(recorded["path"])
+        run = Path(self.run_folder)
+        sweep = run.parent if (run.parent / "multirun.yaml").is_file() else None
+        for folder in [run] if sweep is None else [run, *sorted(sweep.iterdir())]:
+            if (begun := _recorded_teacher(folder)) is not None:
+                return begun
         root = Path(self.outputs)
         folders = [*root.glob("train/*"), *root.glob("multirun/*/*")]
-        found = [folder for folder in folders if self._fits(folder)]
+        found = [f for f in folders if self._fits(f) and f.parent.resolve() != _resolved(sweep)]
         if not found:
             raise FileNotFoundError(
                 f"expected a trained teacher ({' or '.join(TEACHERS)}) of {self.data_root} below "
@@ -71,12 +74,40 @@ class TeacherSearch:
             config = OmegaConf.load(folder / "config.yaml")
             name = OmegaConf.select(config, "model.name")
             root = OmegaConf.select(config, "data.root")
-        except (OSError, OmegaConfBaseException, yaml.YAMLError):
+            student = OmegaConf.select(config, "kd._target_") is not None
+        except (OSError, ValueError, OmegaConfBaseException, yaml.YAMLError):
             return False  # not a run of ours
         return (
-            name in TEACHERS and root is not None
+            name in TEACHERS and not student and isinstance(root, str)
             and Path(root).resolve() == Path(self.data_root).resolve()
         )  # fmt: skip
+
+
+def _resolved(folder: Path | None) -> Path | None:
+    return None if folder is None else folder.resolve()
+
+
+def _recorded_teacher(run: Path) -> Path | None:
+    """The teacher that a run folder names, None if it names none.
+
+    Raises:
+        FileNotFoundError: it is not there any more.
+    """
+    file = run / "run.json"
+    if not file.is_file():
+        return None
+    recorded = json.loads(file.read_text()).get("teacher")
+    if recorded is None:
+        return None
+    path = Path(recorded["path"])
+    if path.is_file():
+        return path
+    if (run / "checkpoints" / "last.ckpt").is_file():  # else it has not really begun
+        raise FileNotFoundError(
+            f"expected the teacher that {run} began with in {path}, found none; put it back, or "
+            "name a copy of it with kd.teacher=FILE"
+        )
+    return None
 
 
 def distillation_objective(

@@ -58,6 +58,12 @@ def test_weights_stay_within_bounds_for_2000_steps(losses):
             assert low * prior * 0.999 <= weight <= high * prior * 1.001
 
 
+def test_a_term_that_is_0_says_nothing():
+    # A teacher that sees no face has no boxes to imitate; that is not a perfect imitation.
+    weights = learn((3.0, 0.0, 0.0), lr=0.05)[-1]
+    assert weights == pytest.approx([1 / 3, 1.0, 0.5], rel=1e-3)
+
+
 def test_theta_does_not_decay_and_learns_faster():
     balance = LearnedWeights(**PRIORS, rate_factor=7)
     (group,) = balance.parameter_groups()

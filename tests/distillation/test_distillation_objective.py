@@ -134,6 +134,7 @@ def test_teacher_in_bf16(make_detector, batch):
     [
         ({"alpha": 1.5}, "alpha from 0 to 1, got 1.5; set kd.alpha"),
         ({"temperature": 0.0}, "temperature above 0, got 0.0; set kd.temperature"),
+        ({"temperature": float("nan")}, "temperature above 0, got nan"),
     ],
 )
 def test_wrong_settings(make_detector, make_objective, options, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -105,6 +106,40 @@ def test_another_teacher_cannot_resume(configure, tmp_path, teacher):
         train(configure("train", tmp_path, *options, *again), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("begun", "resumed", "message"),
+    [
+        ("kd=weighted", "kd=none", r"got one with alpha=0\.7 \(not None\).*resume with the kd"),
+        ("kd=none", "kd=weighted", r"got one with alpha=None \(not 0\.7\).*resume with the kd"),
+        ("kd=weighted", "kd=fixed", r"got one with balance=learned \(not fixed\)"),
+        ("kd=weighted", "kd=feature", r"got one with features=None \(not 0\.25\)"),
+        ("kd=weighted", "kd=weighted kd.alpha=0.2", r"got one with alpha=0\.7 \(not 0\.2\)"),
+    ],
+)
+def test_another_objective_cannot_resume(configure, tmp_path, teacher, begun, resumed, message):
+    options = [*SMALL, f"kd.teacher={teacher}", "trainer.max_steps=1"]
+    train(configure("train", tmp_path, *options, begun), tmp_path)
+    before = (tmp_path / "run.json").read_text()
+    again = [*options, *resumed.split(), "resume=true", "run=x"]
+    with pytest.raises(ValueError, match=message):
+        train(configure("train", tmp_path, *again), tmp_path)
+    assert (tmp_path / "run.json").read_text() == before
+
+
+def test_a_teacher_without_use_is_pointed_out(configure, tmp_path, teacher, caplog):
+    options = [*SMALL, f"kd.teacher={teacher}", "trainer.max_steps=1"]
+    train(configure("train", tmp_path, *options), tmp_path)
+    assert "kd.teacher has no effect with kd=none" in caplog.text
+
+
+def test_the_teacher_is_on_record(configure, tmp_path, teacher):
+    options = [*SMALL, "kd=fixed", f"kd.teacher={teacher}", "trainer.max_steps=1"]
+    train(configure("train", tmp_path, *options), tmp_path)
+    recorded = json.loads((tmp_path / "run.json").read_text())["teacher"]
+    assert recorded["path"] == str(teacher)
+    assert len(recorded["sha256"]) == 64
+
+
 def test_unpaired_student_is_refused_before_anything_is_written(configure, tmp_path, teacher):
     options = ["kd=weighted", f"kd.teacher={teacher}", "model.prior_sizes=[[9,8],[7,6],[5,4]]"]
     with pytest.raises(Exception, match=r"contain those of the teacher.*9, 8.*model\.prior_sizes"):
@@ -119,10 +154,11 @@ def test_unpaired_student_is_refused_before_anything_is_written(configure, tmp_p
 def make_run(tmp_path, teacher):
     """``make_run("train/a", age=1)``: a run folder below tmp_path/outputs."""
 
-    def make(name, *, model="featherface_v1", root="data", finished=True, age=0):
+    def make(name, *, model="featherface_v1", root="data", finished=True, age=0, **kd):
         folder = tmp_path / "outputs" / name
         (folder / "checkpoints").mkdir(parents=True)
-        (folder / "config.yaml").write_text(f"model: {{name: {model}}}\ndata: {{root: {root}}}\n")
+        config = {"model": {"name": model}, "data": {"root": str(root)}, "kd": kd}
+        (folder / "config.yaml").write_text(json.dumps(config))
         (folder / "checkpoints" / "best.ckpt").write_bytes(teacher.read_bytes())
         if finished:
             (folder / "metrics.json").write_text("{}")
@@ -148,8 +184,10 @@ def test_newest_finished_teacher_of_the_data_is_found(make_run, search):
     make_run("train/other_data", root="elsewhere")
     make_run("train/student_net", model="nano_b")
     make_run("train/running", finished=False)
-    damaged = make_run("train/damaged")
-    (damaged / "config.yaml").write_text("{")
+    make_run("train/distilled", _target_="src.training.distillation_objective")
+    for number, content in enumerate([b"{", b"\xff\xfe", b"data: {root: 5}\nmodel: 3"]):
+        damaged = make_run(f"train/damaged{number}")
+        (damaged / "config.yaml").write_bytes(content)
     assert search.find() == newest / "checkpoints" / "best.ckpt"
 
 
@@ -157,6 +195,31 @@ def test_same_data_by_another_spelling(make_run, search, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = make_run("train/a", root=tmp_path / "data")
     assert search.find() == run / "checkpoints" / "best.ckpt"
+
+
+def test_jobs_of_a_multirun_have_one_teacher(make_run, search, tmp_path):
+    first = make_run("train/first", age=9)
+    job = dataclasses.replace(search, run_folder=str(tmp_path / "outputs" / "multirun" / "x" / "1"))
+    trained_by_the_sweep = make_run("multirun/x/0", age=1)
+    (tmp_path / "outputs" / "multirun" / "x" / "multirun.yaml").touch()
+    assert job.find() == first / "checkpoints" / "best.ckpt"
+    # An earlier job found another one: the later follow it.
+    other = make_run("train/other", root="elsewhere") / "checkpoints" / "best.ckpt"
+    record = {"teacher": {"path": str(other), "sha256": "0"}}
+    (trained_by_the_sweep / "run.json").write_text(json.dumps(record))
+    assert job.find() == other
+
+
+def test_a_resumed_run_asks_for_its_teacher(make_run, search, tmp_path):
+    make_run("train/newer")
+    student = make_run("train/student", model="nano_b", finished=False)
+    gone = tmp_path / "gone.ckpt"
+    (student / "run.json").write_text(json.dumps({"teacher": {"path": str(gone)}}))
+    (student / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(FileNotFoundError, match=r"that .*student began with in .*gone\.ckpt"):
+        search.find()
+    gone.touch()
+    assert search.find() == gone
 
 
 def test_without_a_teacher_the_command_is_named(search, make_run):
