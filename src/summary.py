@@ -90,6 +90,7 @@ def summarise(model: FaceDetector, height: int, width: int) -> dict[str, Any]:
     assert sum(counts[row].parameters for row in rows) == total.parameters
     assert sum(counts[row].multiply_adds for row in rows) == total.multiply_adds
     document = describing(model.config)
+    pruned = model.config.get("widths") is not None
 
     def entry(name: str) -> dict[str, Any]:
         count = counts[name]
@@ -98,14 +99,14 @@ def summarise(model: FaceDetector, height: int, width: int) -> dict[str, Any]:
             "part": name, "kind": ", ".join(dict.fromkeys(kinds)), "layers": count.layers,
             "parameters": count.parameters, "macs": count.multiply_adds,
             "output_shapes": [list(shape) for shape in count.output_shapes],
-            **_figure(document, name),
+            **_figure(document, name, pruned=pruned),
         }  # fmt: skip
 
     cells = sum(high * wide for high, wide in feature_shapes(model.priors, height, width))
     return {
         "parameters": total.parameters, "macs": total.multiply_adds, "layers": total.layers,
         "height": height, "width": width, "priors": cells * model.priors.num_per_cell,
-        **_figure(document, TOTAL),
+        **_figure(document, TOTAL, pruned=pruned),
         "parts": [{**entry(row), "parts": [entry(name) for name in rows[row]]} for row in rows],
     }  # fmt: skip
 
@@ -172,11 +173,13 @@ def _kinds(module: nn.Module) -> Iterator[str]:
             yield from _kinds(child)
 
 
-def _figure(document: Document | None, part: str) -> dict[str, str | None]:
+def _figure(document: Document | None, part: str, *, pruned: bool) -> dict[str, str | None]:
     if document is None or part not in document.figures:
         return {"document": None, "note": None}
-    figure = document.figures[part]
-    return {"document": f"{figure.said} ({document.number})", "note": figure.note}
+    said, note, dense = document.figures[part]
+    if dense and not pruned:
+        note = f"{note}; {dense}"
+    return {"document": f"{said} ({document.number})", "note": note}
 
 
 def _cells(label: str, entry: Mapping[str, Any]) -> list[str]:

@@ -25,7 +25,8 @@ CONFIG: dict[str, Any] = {
     "trainer": {"max_epochs": "${recipe.epochs}", "default_root_dir": "${run_dir}"},
     "module": {"objective": "${objective}", "epochs": "${recipe.epochs}"},
     "objective": {"labels": 1},
-    "kd": None,
+    "kd": {"teacher": None},
+    "warm_up": None,
     "run": "now",
     "seed": 0,
     "run_dir": "???",
@@ -47,22 +48,21 @@ def fabricate(
     ap: Sequence[float] | None = (0.9, 0.8, 0.4),
     config: Mapping[str, Any] | None = None,
     curve: Sequence[float] = (0.1, 0.2),
-    teacher: Sequence[float] | None = None,
+    teacher_ap: Sequence[float] | None = None,
     **provenance: Any,
 ) -> Path:
     """Write a run folder.
 
     Args:
         folder: of the run.
-        overrides: typed; ``kd=weighted`` is a group, the others set values.
+        overrides: typed; ``kd`` is a group, the others set values.
         ap: easy, medium and hard; None for a run that did not finish.
         config: what else differs from ``CONFIG``.
         curve: mean AP at every tenth step.
-        teacher: easy, medium and hard of a teacher.
+        teacher_ap: easy, medium and hard of a teacher.
         provenance: what differs in ``run.json``.
     """
-    hydra = folder / ".hydra"
-    hydra.mkdir(parents=True)
+    folder.mkdir(parents=True)
     written = OmegaConf.merge(CONFIG, {"run_dir": str(folder)}, config or {})
     choices = {"kd": "none", "experiment": None}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
@@ -72,12 +72,12 @@ def fabricate(
                 written = OmegaConf.merge(written, DISTILLATION)
         else:
             OmegaConf.update(written, override.key_or_group, override.value())
-    OmegaConf.save(written, hydra / "config.yaml")
+    OmegaConf.save(written, folder / "composed.yaml")
     OmegaConf.save(written, folder / "config.yaml", resolve=True)
-    OmegaConf.save(list(overrides), hydra / "overrides.yaml")
-    OmegaConf.save({"hydra": {"runtime": {"choices": choices}}}, hydra / "hydra.yaml")
     facts = {
         "command": " ".join(["python -m src.train", *overrides]),
+        "overrides": overrides,
+        "choices": choices,
         "revision": "abc123",
         "versions": {"torch": "2.8"},
         "seed": written.seed,
@@ -85,7 +85,7 @@ def fabricate(
         **provenance,
     }
     (folder / "run.json").write_text(json.dumps(facts))
-    _write_curve(folder / "metrics.csv", curve, teacher)
+    _write_curve(folder / "metrics.csv", curve, teacher_ap)
     if ap is not None:
         metrics = dict(zip(("ap_easy", "ap_medium", "ap_hard"), ap, strict=True))
         metrics["ap"] = sum(ap) / 3
@@ -100,11 +100,11 @@ def finish(folder: Path, metrics: Mapping[str, Any]) -> None:
     os.utime(folder / "metrics.json", (now, now))
 
 
-def _write_curve(file: Path, curve: Sequence[float], teacher: Sequence[float] | None) -> None:
+def _write_curve(file: Path, curve: Sequence[float], teacher_ap: Sequence[float] | None) -> None:
     head, tail = "epoch,step,train/loss,val/ap", ""
-    if teacher is not None:
+    if teacher_ap is not None:
         head += ",val/teacher_ap,val/teacher_ap_easy,val/teacher_ap_medium,val/teacher_ap_hard"
-        tail = "," + ",".join(map(str, (sum(teacher) / 3, *teacher)))
+        tail = "," + ",".join(map(str, (sum(teacher_ap) / 3, *teacher_ap)))
     lines = [head]
     for epoch, ap in enumerate(curve):
         step = 10 * (epoch + 1) - 1

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from composing import compose_run, composed, forget_run
 from fabricated_runs import fabricate
-from omegaconf import OmegaConf
 
 from src import compare as entry
 from src.compare import compare
+from src.entry import record
 from src.report import group_runs, read_runs
 
 
@@ -102,7 +102,7 @@ def test_mistakes_end_in_one_sentence(options, sentence, runs, tmp_path):
 
 
 def test_groups_runs_of_the_real_configuration(tmp_path):
-    """What Hydra writes of the training configuration, with the metrics of a fabricated run."""
+    """What a run records of the training configuration, with the metrics of a fabricated run."""
     sample = fabricate(tmp_path / "sample")
     for number, overrides in enumerate(
         (["seed=0"], ["seed=1"], ["optimizer=sgd", "seed=0"], ["optimizer=sgd", "seed=1"])
@@ -111,14 +111,9 @@ def test_groups_runs_of_the_real_configuration(tmp_path):
         shutil.copytree(sample, folder)
         try:
             config = compose_run("train", folder, *overrides, "run=" + "abcd"[number])
-            choices = {"optimizer": "sgd" if "optimizer=sgd" in overrides else "adamw"}
-            OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-            OmegaConf.save(config, folder / "config.yaml", resolve=True)
+            record(folder, config)
         finally:
             forget_run()
-        OmegaConf.save(overrides, folder / ".hydra" / "overrides.yaml")
-        hydra = {"hydra": {"runtime": {"choices": choices}}}
-        OmegaConf.save(hydra, folder / ".hydra" / "hydra.yaml")
     grouping = group_runs(read_runs([tmp_path / "m"])[0])
     found = {setting.name: setting.seeds for setting in grouping.settings}
     assert found == {"optimizer=adamw": [0, 1], "optimizer=sgd": [0, 1]}

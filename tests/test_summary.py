@@ -196,9 +196,14 @@ def test_document_003_beside_nano_b(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("option", ["nano_b_enhanced", "nano_b_enhanced_w48"])
-def test_document_002_beside_nano_b_enhanced(option, tmp_path):
-    assert words(network(option, tmp_path)) == {
+@pytest.mark.parametrize(
+    "setting",
+    ["model.shuffle_groups=2", "model.prior_sizes=[[8,16,32],[48,64,96],[192,256,512]]",
+     "model.widths={bifpn:24}", "+model.widths={bifpn:24}"],
+)  # fmt: skip
+def test_document_002_beside_nano_b_enhanced(setting, tmp_path):
+    """Also where its figures do not depend on a setting, and after pruning, which they are of."""
+    assert words(network("nano_b_enhanced", tmp_path, setting)) == {
         "total": "120,000 to 180,000 (002)", "backbone": "~58,000 (002)",
         "neck.decoupling": "~1,500 (002)", "neck.attention_in": "~1,080 (002)",
         "neck.bifpn": "~8,200 (002)", "neck.semantic": "~4,000 (002)", "neck.assn": "~2,000 (002)",
@@ -207,8 +212,48 @@ def test_document_002_beside_nano_b_enhanced(option, tmp_path):
     }  # fmt: skip
 
 
-def test_what_no_document_describes(tmp_path):
-    assert words(network("nano_b_enhanced", tmp_path, "model.assn=false")) == {}
+PLAIN = ["model.scale_decoupling=false", "model.semantic=false", "model.assn=false"]
+"""The stages of Nano-B, without those of Nano-B Enhanced."""
+
+
+@pytest.mark.parametrize(
+    ("option", "settings"),
+    [
+        ("nano_b_enhanced", ["model.assn=false"]),
+        ("nano_b_enhanced", PLAIN),  # 32 channels and 3 priors, not 72 and 2
+        ("nano_b_enhanced", [*PLAIN, "model.channels=72"]),
+        ("nano_b_enhanced", ["model.prior_sizes=[[16,32],[64,128],[256,512]]"]),
+        ("nano_b_enhanced", ["model.cbam.reduction=8"]),
+        ("nano_b_enhanced", ["model.context_groups=2"]),
+        ("nano_b_enhanced", ["model.deep_evidence=true"]),
+        ("nano_b_enhanced", ["model.head_stem=false"]),
+        ("nano_b_enhanced_w48", []),
+        ("nano_b_enhanced_w48", ["model.widths={bifpn:32}"]),
+        ("nano_b", ["model.channels=32"]),
+        ("nano_b", ["model.shared_heads=true"]),
+        ("featherface_v1", ["+model.channels=48"]),
+        ("featherface_v1", ["model.preset=v1_487103", "+model.cbam_reduction=16"]),
+        ("featherface_v1", ["model.prior_sizes=[[16],[64],[256]]"]),
+        ("featherface_v2", ["model.cbam.shared=false"]),
+    ],
+)
+def test_what_no_document_describes(option, settings, tmp_path):
+    assert words(network(option, tmp_path, *settings)) == {}
+
+
+@pytest.mark.parametrize("option", ["nano_b", "nano_b_enhanced"])
+def test_notes_beside_a_pruned_network_are_not_of_the_dense_one(option, tmp_path):
+    def notes(*settings: str) -> dict[str, str]:
+        found = entry.summarise(network(option, tmp_path, *settings), 32, 32)
+        return {part["part"]: part["note"] or "" for part in found["parts"]}
+
+    dense, pruned = notes(), notes("model.widths={bifpn:24}")
+    assert dense["neck.attention_in"].startswith(f"{pruned['neck.attention_in']}; dense there are ")
+    assert pruned["neck.bifpn"].startswith("after pruning")
+    for part, note in pruned.items():
+        assert dense[part].startswith(note)
+        for of_the_dense in ("dense there", "dense it", "at 32 channels", "4,752", "11,664"):
+            assert of_the_dense not in note, part
 
 
 @pytest.mark.parametrize(
@@ -229,7 +274,8 @@ def test_documents_beside_v2(tmp_path):
 
 def test_documents_speak_of_parts_that_exist():
     for document in DOCUMENTS:
-        model = build_model(document.describes)
+        sizes = [[2**i for i in range(3, 3 + document.priors_per_cell)]] * 3
+        model = build_model({**document.describes, "prior_sizes": sizes})
         assert describing(model.config) == document
         rows = entry.parts_of(model)
         assert set(document.figures) <= {"total", *rows}, document.number

@@ -12,6 +12,8 @@ from typing import Any
 from src.report.grouping import Grouping, Setting, short, shown
 from src.report.runs import METRICS, LeftOut, Run
 from src.report.statistics import Difference, Spread, difference, spread
+from src.report.teachers import OPTION as TEACHER
+from src.report.teachers import count_teachers
 
 _MEASURE = (
     "data.root", "data.val_", "data.num_val_images", "data.ground_truth", "data.generator",
@@ -23,7 +25,8 @@ _WIRING = ("module", "objective")
 """What options put in place, not what people set."""
 
 _LISTED = 8
-"""Differing values that a note lists; ``comparison.json`` has all."""
+"""Differing values that a note lists, and settings that an error lists; ``comparison.json`` has
+all."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def find_setting(settings: Sequence[Setting], wanted: Any) -> Setting:
     found = named or [s for s, names in zip(settings, known, strict=True) if words <= names]
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(f"'{setting.name}'" for setting in found or settings)
+    listed = _cut([f"'{setting.name}'" for setting in found or settings])
     which = "several" if found else "none of them"
     raise ValueError(
         f"expected base to be one of the settings {listed}, got '{shown(wanted)}', which is "
@@ -166,6 +169,11 @@ def _notes(grouping: Grouping) -> Any:
         yield f"the runs took different numbers of steps: {_distinct(str(r.steps) for r in runs)}"
     typed = {key for setting in grouping.settings for key in setting.parts}
     typed -= set(grouping.untyped)
+    teachers = count_teachers(runs)
+    mixed = any(len(count_teachers(setting.runs)) > 1 for setting in grouping.settings)
+    if len(teachers) > 1 and (mixed or TEACHER not in typed):
+        listed = ", ".join(f"{name} ({count} runs)" for name, count in teachers.items())
+        yield f"the students had different teachers: {listed}"
     measured = [key for key in grouping.differences if key.startswith(_MEASURE)]
     if measured:
         yield f"the settings are not measured alike: {_listed(grouping, measured)}"
@@ -187,11 +195,14 @@ def _notes(grouping: Grouping) -> Any:
 
 def _listed(grouping: Grouping, keys: Sequence[str]) -> str:
     listed = [
-        f"{key} ({_distinct(text[:40] for text in grouping.differences[key])})"
-        for key in keys[:_LISTED]
+        f"{key} ({_distinct(text[:40] for text in grouping.differences[key])})" for key in keys
     ]
-    more = [f"and {len(keys) - _LISTED} more"] if len(keys) > _LISTED else []
-    return ", ".join([*listed, *more])
+    return _cut(listed)
+
+
+def _cut(texts: Sequence[str]) -> str:
+    more = [f"and {len(texts) - _LISTED} more"] if len(texts) > _LISTED else []
+    return ", ".join([*texts[:_LISTED], *more])
 
 
 def _distinct(texts: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from src.report.runs import LeftOut, Run
+from src.report.teachers import name_teachers
 
 NO_SETTING = (
     "seed", "run", "run_dir", "group", "resume", "num_pictures", "logger", "data.num_workers",
@@ -53,6 +54,7 @@ class Grouping:
 
 def group_runs(runs: Sequence[Run]) -> Grouping:
     """Put the runs of each setting together. Of two with the same seed the newer one stays."""
+    runs = name_teachers(runs)
     values = _differences(runs)
     groups: dict[tuple[str, ...], dict[int | None, Run]] = {}
     repeated: list[LeftOut] = []

@@ -40,7 +40,7 @@ class Run:
     curve: Sequence[tuple[int, float]]
     """Optimizer steps done, AP (mean of the levels) at each validation."""
     steps: int | None
-    """Optimizer steps in all."""
+    """Optimizer steps in all: the last validation of a finished run is that of its last step."""
     images: int | None
     """Validation images, where the run knows them."""
     config: Mapping[str, Any]
@@ -83,8 +83,8 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
         reasons = "; ".join(f"{folder}: {reason}" for folder, reason in left_out[:3])
         more = ", ..." if len(left_out) > 3 else ""
         raise ValueError(
-            f"expected at least one finished run, got {len(left_out)} unfinished "
-            f"({reasons}{more}); a run is finished when its folder holds metrics.json"
+            f"expected at least one finished run, got {len(left_out)} of which none can be "
+            f"compared ({reasons}{more}); finish them with resume=true, or repeat them"
         )
     return runs, left_out
 
@@ -100,13 +100,14 @@ def _run_folders(folder: Path) -> list[Path]:
     found = [child for child in folder.iterdir() if child.is_dir() and _is_run(child)]
     if not found:
         raise ValueError(
-            f"expected a run folder or a folder of runs, got {folder} with neither .hydra nor runs "
-            "in it; set runs= to the folder of one run or of one multirun"
+            f"expected a run folder or a folder of runs, got {folder} with neither run.json nor "
+            "runs in it; set runs= to the folder of one run or of one multirun"
         )
     return sorted(found, key=lambda run: (not run.name.isdigit(), run.name.zfill(9), run.name))
 
 
 def _is_run(folder: Path) -> bool:
+    # A run that failed at once has nothing but what Hydra wrote.
     return any((folder / name).exists() for name in (".hydra", "run.json", "metrics.json"))
 
 
@@ -118,15 +119,20 @@ def _unusable(folder: Path) -> str | None:
             if said:
                 return f"failed: {said[-1].strip()}"
         return "unfinished: it has no metrics.json"
-    hydra = (f".hydra/{name}.yaml" for name in ("config", "overrides", "hydra"))
-    names = ("run.json", "config.yaml", *hydra)
+    names = ("run.json", "config.yaml", "composed.yaml")
     missing = [name for name in names if not (folder / name).exists()]
-    return f"incomplete: it has no {', '.join(missing)}" if missing else None
+    if not missing:
+        known = _json(folder / "run.json")
+        missing = [f"{name} in run.json" for name in ("overrides", "choices") if name not in known]
+    if not missing:
+        return None
+    return f"incomplete, or of an earlier version: it has no {', no '.join(missing)}"
 
 
 def _read(folder: Path) -> Run:
     metrics = _json(folder / "metrics.json")
     config = _yaml(folder / "config.yaml")
+    provenance = _json(folder / "run.json")
     rows = list(_rows(folder / "metrics.csv"))
     last = max((step for step, _ in rows), default=None)
     return Run(
@@ -138,10 +144,10 @@ def _read(folder: Path) -> Run:
         steps=None if last is None else last + 1,
         images=metrics.get("images") or _validation_images(config),
         config=config,
-        written=_yaml(folder / ".hydra" / "config.yaml"),
-        choices=_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"],
-        overrides=_yaml(folder / ".hydra" / "overrides.yaml"),
-        provenance=_json(folder / "run.json"),
+        written=_yaml(folder / "composed.yaml"),
+        choices=provenance["choices"],
+        overrides=provenance["overrides"],
+        provenance=provenance,
         finished=(folder / "metrics.json").stat().st_mtime,
     )
 
@@ -184,7 +190,7 @@ def _precisions(metrics: Mapping[str, Any], file: Path) -> dict[str, float]:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    """Step, counted from 0, and the finite numbers of each whole line."""
+    """Index of the optimizer step, from 0, and the finite numbers of each whole line."""
     if not file.exists():
         return
     with file.open(newline="", encoding="utf-8") as stream:

@@ -59,7 +59,7 @@ def test_golden(tmp_path):
         fabricate(folder / f"{2 * seed}", common, "kd=none", f"seed={seed}", ap=(plain, 0.7, 0.3))
         fabricate(
             folder / f"{2 * seed + 1}", common, "kd=weighted", f"seed={seed}",
-            ap=(distilled, 0.7, 0.3), teacher=(0.9, 0.75, 0.45),
+            ap=(distilled, 0.7, 0.3), teacher_ap=(0.9, 0.75, 0.45),
         )  # fmt: skip
     last = fabricate(folder / "4", common, "kd=fixed", config={"kd": {"weight": 1}})
     finish(last, {"ap_easy": 0.81, "ap_medium": None, "ap_hard": 0.3, "ap": None})

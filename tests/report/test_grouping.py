@@ -80,9 +80,14 @@ def test_tables_are_compared_value_by_value(grouped):
     runs = [["kd=none"], ["kd=weighted"], ["kd=weighted", "seed=1"]]
     found = grouped(*runs)
     assert names(found) == {"kd=none": [0], "kd=weighted": [0, 1]}
-    assert found.differences["kd"] == ["null", "(a table)"]
     assert found.differences["kd.temperature"] == ["(absent)", "4.0"]
     assert found.differences["module.objective"] == ["${objective}", "${kd}"]
+
+
+def test_a_table_and_nothing_are_told_apart(grouped):
+    found = grouped([], [], config=[{}, {"warm_up": {"steps": 3}}])
+    assert found.differences["warm_up"] == ["null", "(a table)"]
+    assert found.differences["warm_up.steps"] == ["(absent)", "3"]
 
 
 def test_the_newer_of_two_alike_stays(grouped):
@@ -138,6 +143,90 @@ def test_other_revisions_steps_and_seeds_are_reported(grouped):
     ]
 
 
+# Teachers
+
+
+def teachers(*pairs: tuple[str, str] | None) -> list[dict | None]:
+    return [pair and {"path": pair[0], "sha256": pair[1] * 64} for pair in pairs]
+
+
+def test_paths_of_the_same_teacher_are_one_setting(grouped):
+    found = grouped(
+        ["kd=weighted", "kd.teacher=a", "seed=0"], ["kd=weighted", "kd.teacher=/there/b", "seed=1"],
+        ["kd=weighted", "seed=2"], ["kd=none", "seed=0"],
+        teacher=teachers(("a", "1"), ("/there/b", "1"), ("found", "1"), None),
+    )  # fmt: skip
+    assert names(found) == {"kd=weighted": [0, 1, 2], "kd=none": [0]}
+    assert "kd.teacher" not in found.differences
+    assert "teacher" not in notes(found)
+
+
+def test_swept_teachers_are_settings(grouped):
+    found = grouped(
+        ["kd=weighted", "kd.teacher=a"], ["kd=weighted", "kd.teacher=b"],
+        teacher=teachers(("a", "1"), ("b", "2")),
+    )  # fmt: skip
+    assert names(found) == {"kd.teacher=a": [0], "kd.teacher=b": [0]}
+    assert notes(found) == ""
+
+
+def test_a_teacher_without_distillation_is_none(grouped):
+    """``kd=none,weighted kd.teacher=a,b`` and the labels alone without kd.teacher."""
+    found = grouped(
+        ["kd=none", "kd.teacher=a"], ["kd=none", "kd.teacher=b", "seed=1"], ["kd=none", "seed=2"],
+        ["kd=weighted", "kd.teacher=a"], ["kd=weighted", "kd.teacher=b"],
+        teacher=teachers(None, None, None, ("a", "1"), ("b", "2")),
+    )  # fmt: skip
+    assert names(found) == {
+        "kd=none": [0, 1, 2], "kd=weighted kd.teacher=a": [0], "kd=weighted kd.teacher=b": [0],
+    }  # fmt: skip
+    assert "teacher" not in notes(found)
+
+
+def test_one_teacher_does_not_tell_distillation_from_labels(grouped):
+    found = grouped(
+        ["kd=none"], ["kd=weighted", "kd.teacher=a"], teacher=teachers(None, ("a", "1"))
+    )
+    assert names(found) == {"kd=none": [0], "kd=weighted": [0]}
+    assert notes(found) == ""
+
+
+@pytest.mark.parametrize("typed", [(), ("kd.teacher=best.ckpt",)])
+def test_another_teacher_of_a_seed_is_reported(typed, grouped):
+    """The newest teacher, or the file of that name, was another one for the last seed."""
+    runs = [["kd=weighted", *typed, f"seed={seed}"] for seed in range(3)]
+    found = grouped(
+        *runs, teacher=teachers(("best.ckpt", "1"), ("best.ckpt", "1"), ("best.ckpt", "2"))
+    )
+    assert names(found) == {"all runs": [0, 1, 2]}
+    assert notes(found) == (
+        "the students had different teachers: best.ckpt (2 runs), best.ckpt 22222222 (1 runs)"
+    )
+
+
+def test_a_teacher_of_each_seed(grouped):
+    found = grouped(
+        *(["kd=weighted", "kd.teacher='t${seed}'", f"seed={seed}"] for seed in (0, 1)),
+        teacher=teachers(("t0", "1"), ("t1", "2")),
+    )
+    assert names(found) == {"all runs": [0, 1]}
+    assert notes(found) == "the students had different teachers: t0 (1 runs), t1 (1 runs)"
+
+
+def test_another_teacher_of_a_setting_is_reported(grouped):
+    found = grouped(
+        ["kd=weighted"], ["kd=weighted", "kd.temperature=2.0"],
+        teacher=teachers(("a", "1"), ("b", "2")),
+    )  # fmt: skip
+    assert names(found) == {"kd.temperature=4.0": [0], "kd.temperature=2.0": [0]}
+    assert notes(found) == "the students had different teachers: a (1 runs), b (1 runs)"
+
+
+def test_teachers_that_are_not_recorded_are_told_by_path(grouped):
+    found = grouped(["kd=weighted", "kd.teacher=a"], ["kd=weighted", "kd.teacher=b"])
+    assert names(found) == {"kd.teacher=a": [0], "kd.teacher=b": [0]}
+
+
 # The base
 
 
@@ -171,3 +260,9 @@ def test_a_base_that_is_none_or_several(grouped):
         ValueError, match=f"one of the settings {two}, got 'none', which is several"
     ):
         compare_settings(found, base="none")
+
+
+def test_a_base_among_many(grouped):
+    found = grouped(*([f"recipe.lr={number}"] for number in range(1, 12)))
+    with pytest.raises(ValueError, match=r"'recipe\.lr=8', and 3 more, got '99', which is none"):
+        compare_settings(found, base="99")

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from src.report import read_runs
 
 def test_reads_what_a_run_folder_tells(tmp_path):
     fabricate(tmp_path / "a", "seed=3", ap=(0.9, 0.6, 0.3), curve=(0.25, 0.5),
-              teacher=(0.9, 0.9, 0.6))  # fmt: skip
+              teacher_ap=(0.9, 0.9, 0.6))  # fmt: skip
     (run,), left_out = read_runs([tmp_path / "a"])
     assert left_out == []
     assert run.seed == 3
@@ -25,6 +25,8 @@ def test_reads_what_a_run_folder_tells(tmp_path):
     assert run.images == 40
     assert run.choices["kd"] == "none"
     assert run.overrides == ["seed=3"]
+    assert run.written["data"]["seed"] == "${seed}"
+    assert run.config["data"]["seed"] == 3
     assert run.provenance["revision"] == "abc123"
 
 
@@ -52,20 +54,59 @@ def test_a_line_cut_short_is_no_number(tmp_path):
     assert run.curve == [(10, 0.25)]
 
 
+def test_steps_are_those_of_the_last_validation(tmp_path):
+    """Training is logged every tenth step, validation at the last one: 24, counted from 0."""
+    folder = fabricate(tmp_path / "a")
+    (folder / "metrics.csv").write_text(
+        "epoch,step,train/loss,val/ap\n0,9,3.5,\n0,11,,0.2\n1,19,2.5,\n1,24,,0.3\n1,24,,\n"
+    )
+    (run,), _ = read_runs([folder])
+    assert run.curve == [(12, 0.2), (25, 0.3)]
+    assert run.steps == 25
+
+
+def test_one_step_logged_by_training_and_validation(tmp_path):
+    folder = fabricate(tmp_path / "a")
+    (folder / "metrics.csv").write_text("epoch,step,train/loss,val/ap\n0,9,3.5,\n0,9,,0.2\n")
+    (run,), _ = read_runs([folder])
+    assert run.curve == [(10, 0.2)]
+    assert run.steps == 10
+
+
+def test_a_failed_resume_changes_nothing(tmp_path):
+    """Hydra writes its own files before the run is refused."""
+    folder = fabricate(tmp_path / "a", "kd=weighted")
+    before = read_runs([folder])
+    (folder / ".hydra").mkdir()
+    for name in ("config", "overrides", "hydra"):
+        (folder / ".hydra" / f"{name}.yaml").write_text("kd: [")
+    assert read_runs([folder]) == before
+
+
 def test_unusable_runs_are_named(tmp_path):
     fabricate(tmp_path / "0")
     fabricate(tmp_path / "1", ap=None)
-    failed = fabricate(tmp_path / "2", ap=None)
+    failed = tmp_path / "2"
+    (failed / ".hydra").mkdir(parents=True)
     (failed / "train.log").write_text(
         "[2026-01-01][src.entry][ERROR] - job 2 stopped: expected 1, got 2; do 3\nTraceback\n"
     )
-    shutil.rmtree(fabricate(tmp_path / "3") / ".hydra")
+    (fabricate(tmp_path / "3") / "composed.yaml").unlink()
+    earlier = fabricate(tmp_path / "4") / "run.json"
+    facts = json.loads(earlier.read_text())
+    del facts["choices"], facts["overrides"]
+    earlier.write_text(json.dumps(facts))
     runs, left_out = read_runs([tmp_path])
     assert [run.folder.name for run in runs] == ["0"]
     assert [(folder.name, reason) for folder, reason in left_out] == [
         ("1", "unfinished: it has no metrics.json"),
         ("2", "failed: expected 1, got 2; do 3"),
-        ("3", "incomplete: it has no .hydra/config.yaml, .hydra/overrides.yaml, .hydra/hydra.yaml"),
+        ("3", "incomplete, or of an earlier version: it has no composed.yaml"),
+        (
+            "4",
+            "incomplete, or of an earlier version: it has no overrides in run.json, no choices in "
+            "run.json",
+        ),
     ]
 
 
@@ -78,13 +119,15 @@ def test_no_such_folder(tmp_path):
 
 
 def test_a_folder_without_runs(tmp_path):
-    with pytest.raises(ValueError, match=r"with neither \.hydra nor runs in it; set runs="):
+    with pytest.raises(ValueError, match=r"with neither run\.json nor runs in it; set runs="):
         read_runs([tmp_path])
 
 
 def test_no_finished_run(tmp_path):
     fabricate(tmp_path / "0", ap=None)
-    with pytest.raises(ValueError, match=r"got 1 unfinished \(.*/0: unfinished: .*metrics\.json"):
+    with pytest.raises(
+        ValueError, match=r"got 1 of which none can be compared \(.*/0: unfinished: .*metrics\.json"
+    ):
         read_runs([tmp_path])
 
 
