@@ -308,6 +308,24 @@ def test_two_processes_train_as_one(launch, training, data, tmp_path):
         assert ours[name] == pytest.approx(theirs[name], abs=1e-6)
 
 
+def test_two_processes_distil_as_one(launch, training, data, weights, tmp_path):
+    folder, alone = tmp_path / "run", tmp_path / "alone"
+    result = run(
+        "src.train", *training, "trainer=ddp", "trainer.devices=2", "data.batch_size=1",
+        "data.val_batch_size=1", "kd=feature", f"kd.teacher={weights}", "trainer.max_epochs=1",
+        "trainer.check_val_every_n_epoch=1", "run=x", f"hydra.run.dir={folder}",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with (folder / "metrics.csv").open() as stream:
+        (row,) = [row for row in csv.DictReader(stream) if row["val/ap"]]
+    # Each process measured the teacher on its share of the images.
+    options = [*data, "data.val_batch_size=1", f"checkpoint={weights}", f"hydra.run.dir={alone}"]
+    assert launch("src.evaluate", options) == 0, launch.output.read_text()
+    metrics = json.loads((alone / "metrics.json").read_text())
+    for name in ("ap_easy", "ap_medium", "ap_hard", "ap"):
+        assert float(row[f"val/teacher_{name}"]) == pytest.approx(metrics[name], abs=1e-6)
+
+
 # What a user sees
 
 
@@ -334,7 +352,9 @@ def test_unknown_names_are_refused(launch, training, tmp_path, argument, sentenc
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "predict", "check_data"])
+@pytest.mark.parametrize(
+    "module", ["train", "evaluate", "predict", "check_data", "summary", "compare"]
+)
 def test_help_begins_with_commands(launch, module):
     assert launch(f"src.{module}", ["--help"]) == 0
     text = launch.output.read_text()
