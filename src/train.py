@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def train(config: DictConfig, folder: Path) -> float:
     check_counts(config)
     name_job(config)
     warn_of_idle(config)
+    composed = copy.deepcopy(config)  # instantiate resolves in place what others refer to
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     resume = resume_from(config, last)
@@ -47,7 +49,7 @@ def train(config: DictConfig, folder: Path) -> float:
     module: DetectorModule = instantiate(config.module, model=model, _convert_="all")
     if resumed is not None:  # what the folder says of the run stays, if this is not its next part
         module.check_resumable(resumed)
-    record(folder, config, seed=config.seed, **module.facts())
+    record(folder, composed, seed=config.seed, **module.facts())
     best = ModelCheckpoint(
         checkpoints, filename="best", monitor="val/ap", mode="max", enable_version_counter=False
     )

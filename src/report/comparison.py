@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from src.report.grouping import Grouping, Setting, short, shown
+from src.report.grouping import Grouping, Setting, short, shown, typed_key
 from src.report.runs import METRICS, LeftOut, Run
 from src.report.statistics import Difference, Spread, difference, spread
 from src.report.teachers import OPTION as TEACHER
@@ -138,8 +138,10 @@ def _row(setting: Setting, base: Setting) -> Row:
 
 def _conditions(settings: Sequence[Setting]) -> dict[str, str]:
     runs = [run for setting in settings for run in setting.runs]
-    every = [override for override in runs[0].overrides
-             if all(override in run.overrides for run in runs)]  # fmt: skip
+    every = [
+        override for override in runs[0].overrides
+        if all(override in run.overrides for run in runs) and typed_key(override) != "resume"
+    ]  # fmt: skip
     entries = {re.sub(r"^(python -m \S+).*$", r"\1", _text(run, "command")) for run in runs}
     seeds = {tuple(setting.seeds) for setting in settings}
     found = {

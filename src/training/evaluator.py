@@ -79,8 +79,7 @@ class EvaluatorModule(L.LightningModule):
         # Every rank computes the same value from all ranks' detections: nothing left to reduce.
         # Each logs it, too: the callback that keeps the best asks every rank.
         self.log_dict({f"{stage}/{name}": value for name, value in self.result.metrics.items()})
-        if (
-            self.trainer.state.fn == "validate"
-        ):  # after the training, when Lightning counts one more
+        if self.trainer.state.fn == "validate":  # after the training: Lightning counts one more
             self.log("step", float(max(0, self.global_step - 1)))
+            self.log("epoch", float(max(0, self.current_epoch - 1)))
         self.log(f"{stage}_ap", self.result.metrics["ap"], prog_bar=True, logger=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from omegaconf import OmegaConf
@@ -50,7 +51,8 @@ class TeacherSearch:
         """
         run = Path(self.run_folder)
         sweep = run.parent if (run.parent / "multirun.yaml").is_file() else None
-        for folder in [run] if sweep is None else [run, *sorted(sweep.iterdir())]:
+        jobs = [] if sweep is None else sorted(sweep.iterdir())
+        for folder in [run, *(job for job in jobs if self._searches_alike(job))]:
             if (begun := _recorded_teacher(folder)) is not None:
                 return begun
         root = Path(self.outputs)
@@ -65,22 +67,36 @@ class TeacherSearch:
         newest = max(found, key=lambda folder: (folder / "metrics.json").stat().st_mtime)
         return newest / "checkpoints" / "best.ckpt"
 
+    def _searches_alike(self, job: Path) -> bool:
+        """Whether a job of the same multirun looks for a teacher of the same data."""
+        config = _configuration(job)
+        return self._is_same_data(config) and config["kd"].get("teacher") is None
+
     def _fits(self, folder: Path) -> bool:
         """Whether a run folder holds a finished teacher of this data."""
         needed = (folder / "metrics.json", folder / "checkpoints" / "best.ckpt")
         if not all(file.is_file() for file in needed):
             return False
-        try:
-            config = OmegaConf.load(folder / "config.yaml")
-            name = OmegaConf.select(config, "model.name")
-            root = OmegaConf.select(config, "data.root")
-            student = OmegaConf.select(config, "kd._target_") is not None
-        except (OSError, ValueError, OmegaConfBaseException, yaml.YAMLError):
-            return False  # not a run of ours
+        config = _configuration(folder)
+        student = "_target_" in config["kd"]
         return (
-            name in TEACHERS and not student and isinstance(root, str)
-            and Path(root).resolve() == Path(self.data_root).resolve()
-        )  # fmt: skip
+            self._is_same_data(config) and config["model"].get("name") in TEACHERS and not student
+        )
+
+    def _is_same_data(self, config: Mapping[str, Mapping[str, Any]]) -> bool:
+        root = config["data"].get("root")
+        return isinstance(root, str) and Path(root).resolve() == Path(self.data_root).resolve()
+
+
+def _configuration(run: Path) -> dict[str, dict[str, Any]]:
+    """What a run folder says of ``data``, ``model`` and ``kd``; empty where it is none of ours."""
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+    except (OSError, ValueError, OmegaConfBaseException, yaml.YAMLError):
+        config = {}
+    found = config if isinstance(config, dict) else {}
+    groups = {name: found.get(name) for name in ("data", "model", "kd")}
+    return {name: group if isinstance(group, dict) else {} for name, group in groups.items()}
 
 
 def _resolved(folder: Path | None) -> Path | None:

@@ -13,6 +13,8 @@ import torch
 
 from src import checkpoint
 from src.models import featherface_v1
+from src.report.grouping import group_runs
+from src.report.runs import read_runs
 from src.train import train
 from src.training import TeacherSearch
 
@@ -140,6 +142,19 @@ def test_the_teacher_is_on_record(configure, tmp_path, teacher):
     assert len(recorded["sha256"]) == 64
 
 
+def test_seeds_of_a_student_are_one_setting(configure, tmp_path, teacher):
+    for number, options in enumerate(["kd=none seed=0", "kd=none seed=1", "kd=weighted seed=0",
+                                      "kd=weighted seed=1"]):  # fmt: skip
+        given = [*SMALL, f"kd.teacher={teacher}", "trainer.max_steps=1", *options.split()]
+        folder = tmp_path / str(number)
+        train(configure("train", folder, *given, multirun=True), folder)
+    grouping = group_runs(read_runs([tmp_path])[0])
+    assert [(s.parts["kd"], s.seeds) for s in grouping.settings] == [
+        ("none", [0, 1]), ("weighted", [0, 1]),
+    ]  # fmt: skip
+    assert grouping.untyped == []
+
+
 def test_unpaired_student_is_refused_before_anything_is_written(configure, tmp_path, teacher):
     options = ["kd=weighted", f"kd.teacher={teacher}", "model.prior_sizes=[[9,8],[7,6],[5,4]]"]
     with pytest.raises(Exception, match=r"contain those of the teacher.*9, 8.*model\.prior_sizes"):
@@ -203,11 +218,19 @@ def test_jobs_of_a_multirun_have_one_teacher(make_run, search, tmp_path):
     trained_by_the_sweep = make_run("multirun/x/0", age=1)
     (tmp_path / "outputs" / "multirun" / "x" / "multirun.yaml").touch()
     assert job.find() == first / "checkpoints" / "best.ckpt"
-    # An earlier job found another one: the later follow it.
-    other = make_run("train/other", root="elsewhere") / "checkpoints" / "best.ckpt"
-    record = {"teacher": {"path": str(other), "sha256": "0"}}
+    # An earlier job found another one: the later follow it, if they look for the same.
+    newer = make_run("train/newer") / "checkpoints" / "best.ckpt"
+    assert job.find() == newer
+    old = first / "checkpoints" / "best.ckpt"
+    record = {"teacher": {"path": str(old), "sha256": "0"}}
     (trained_by_the_sweep / "run.json").write_text(json.dumps(record))
-    assert job.find() == other
+    assert job.find() == old
+    for config in (
+        {"data": {"root": "elsewhere"}},
+        {"data": {"root": "data"}, "kd": {"teacher": "x"}},
+    ):
+        (trained_by_the_sweep / "config.yaml").write_text(json.dumps(config))
+        assert job.find() == newer
 
 
 def test_a_resumed_run_asks_for_its_teacher(make_run, search, tmp_path):
