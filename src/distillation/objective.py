@@ -63,6 +63,7 @@ class DistillationObjective(nn.Module):
         Raises:
             ValueError: the outputs of student and teacher cannot be paired.
         """
+        # What can be paired at one size can be at every size; this is that of published figures.
         twins_for(student.priors, self.teacher.priors, 640, 640, torch.device("cpu"))
         if self.features is not None:
             channels = self.teacher.network.pyramid_channels
