@@ -67,6 +67,9 @@ def train(config: DictConfig, folder: Path) -> float:
             # What is measured is what is on disk: the averaged weights, where there are such, also
             # of a run that was killed after its last step.
             module.load_state_dict(checkpoint.read(last)["state_dict"])
+            for logger in trainer.loggers:
+                if isinstance(logger, RunCSVLogger):  # a finished run that was resumed has it
+                    logger.forget_validation(trainer.global_step - 1)
             trainer.validate(module, datamodule, verbose=False)
             assert module.result is not None  # validate has run
             if best.best_model_score is None or best.best_model_score < module.result.metrics["ap"]:

@@ -30,6 +30,20 @@ class RunCSVLogger(CSVLogger):
         """Keep what the file holds of the steps before ``step``; what came after is done again."""
         self._first_step = step
 
+    @rank_zero_only
+    def forget_validation(self, step: int) -> None:
+        """Drop a validation at this step, which is done again."""
+        file = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+        if (writer := self.experiment) is not None:
+            writer.save()
+        if not file.exists():
+            return
+        with file.open(newline="") as stream:
+            reader = csv.DictReader(stream)
+            rows = [r for r in reader if not (r.get("val/ap") and r["step"] == str(step))]
+            columns = list(reader.fieldnames or [])
+        _write(file, rows, columns)
+
     @property
     @rank_zero_only
     def experiment(self) -> ExperimentWriter:
@@ -39,10 +53,7 @@ class RunCSVLogger(CSVLogger):
             file.unlink(missing_ok=True)
             self._experiment = _Writer(log_dir=self.log_dir)
             if rows:
-                with file.open("w", newline="") as stream:
-                    writer = csv.DictWriter(stream, columns)
-                    writer.writeheader()
-                    writer.writerows(rows)
+                _write(file, rows, columns)
                 self._experiment.metrics_keys = columns
         return cast(ExperimentWriter, self._experiment)
 
@@ -55,6 +66,13 @@ class RunCSVLogger(CSVLogger):
             rows = [row for row in reader if None not in row.values() and row["step"].isdigit()]
             rows = [row for row in rows if int(row["step"]) < self._first_step]
             return rows, list(reader.fieldnames or [])
+
+
+def _write(file: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def close(loggers: Iterable[Logger]) -> None:
