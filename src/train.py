@@ -31,7 +31,7 @@ def train(config: DictConfig, folder: Path) -> float:
     """Train what ``config`` describes in ``folder``; returns the best mean average precision.
 
     Writes ``checkpoints/{best,last}.ckpt``, ``metrics.json``, ``metrics.csv``, ``config.yaml``,
-    ``run.json`` and ``pictures/``.
+    ``composed.yaml``, ``run.json`` and ``pictures/``.
     """
     check_processes(config)
     check_counts(config)

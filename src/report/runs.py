@@ -169,7 +169,7 @@ def _json(file: Path) -> dict[str, Any]:
 def _yaml(file: Path) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    except Exception as error:  # errors of the YAML parser, which is no dependency of ours
+    except Exception as error:  # whatever the file holds, the sentence names it
         reason = " ".join(str(error).split())
         raise ValueError(
             f"expected YAML in {file}, got '{reason}'; repeat that run, or leave its folder out"
