@@ -112,6 +112,12 @@ def when(path: Path, kill: signal.Signals = signal.SIGKILL) -> Callable[[int], N
                 os.kill(process, 0)
                 time.sleep(0.0005)
             os.killpg(process, kill) if kill == signal.SIGKILL else os.kill(process, kill)
+            # Python drops a Ctrl-C that falls into a destructor; a person presses it again.
+            while kill == signal.SIGINT and time.monotonic() < deadline:
+                for _ in range(50):
+                    time.sleep(0.1)
+                    os.kill(process, 0)
+                os.kill(process, kill)
 
     return disturb
 
