@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from src.models.channels import Wiring
 from src.models.detector import FaceDetector
-from src.models.featherface import featherface_v1
+from src.models.featherface import featherface_v1, wire_featherface_v1
 from src.models.featherface_v2 import featherface_v2
-from src.models.nano_b import nano_b
+from src.models.nano_b import nano_b, wire_nano_b
 from src.models.widths import dense_widths
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "featherface_v1",
     "featherface_v2",
     "nano_b",
+    "wiring_of",
 ]
 
 MODELS: dict[str, Callable[..., FaceDetector]] = {
@@ -26,6 +28,12 @@ MODELS: dict[str, Callable[..., FaceDetector]] = {
     "featherface_v2": featherface_v2,
     "nano_b": nano_b,
 }
+
+WIRINGS: dict[str, Callable[[FaceDetector], Wiring]] = {
+    "featherface_v1": wire_featherface_v1,
+    "nano_b": wire_nano_b,
+}
+"""Of the networks that can be pruned. One gate of V2 serves places of different widths."""
 
 
 def build_model(config: Mapping[str, Any]) -> FaceDetector:
@@ -47,3 +55,17 @@ def build_model(config: Mapping[str, Any]) -> FaceDetector:
         raise ValueError(
             f"expected arguments of model {name!r}, got {arguments}: {error}"
         ) from error
+
+
+def wiring_of(model: FaceDetector) -> Wiring:
+    """The channels of a network, see :mod:`src.models.channels`.
+
+    Raises:
+        ValueError: a network that cannot be pruned; the message lists those that can.
+    """
+    name = model.config["name"]
+    if name not in WIRINGS:
+        raise ValueError(
+            f"expected a network that can be pruned ({', '.join(WIRINGS)}), got {name}"
+        )
+    return WIRINGS[name](model)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.models.attention import SpatialGate
+from src.models.channels import Channels, Wiring
 from src.models.layers import ConvNorm
 
 
@@ -24,6 +25,9 @@ class SumGate(nn.Module):
 
     def _gate(self, pooled: Tensor) -> Tensor:
         return torch.sigmoid(self.expand(F.silu(self.reduce(pooled))))
+
+    def wire(self, wiring: Wiring, channels: Channels, hidden: Channels) -> None:
+        wiring.hidden(self.reduce, self.expand, channels, hidden)
 
 
 class ASSN(nn.Module):
@@ -69,3 +73,14 @@ class ASSN(nn.Module):
         stacked = (torch.stack(scales, dim=2) * self.spatial.gate(gated)[:, :, None]).flatten(1, 2)
         y = self.reduce(F.silu(self.sequence_norm(self.sequence(stacked))))
         return [p3 + self.expand(F.silu(y)), p4, p5]
+
+    def wire(
+        self, wiring: Wiring, levels: list[Channels], gate: Channels, fusion: Channels
+    ) -> list[Channels]:
+        x = levels[0]
+        self.channel.wire(wiring, x, gate)
+        self.spatial.wire(wiring, x)
+        wiring.make(self.sequence, None, x, norm=self.sequence_norm)
+        self.reduce.wire(wiring, x, fusion)
+        wiring.make(self.expand, fusion, x)
+        return levels

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from src.models.channels import Channels, Wiring
+
 
 def hidden_units(channels: int, reduction: int, *, least: int = 1) -> int:
     """Width of the hidden layer of a channel gate: channels / reduction, at least ``least``."""
@@ -31,6 +33,9 @@ class ChannelGate(nn.Module):
 
     def _mlp(self, pooled: Tensor) -> Tensor:
         return self.expand(torch.relu(self.reduce(pooled)))
+
+    def wire(self, wiring: Wiring, channels: Channels, hidden: Channels) -> None:
+        wiring.hidden(self.reduce, self.expand, channels, hidden)
 
 
 class ChannelPool(nn.Module):
@@ -64,6 +69,9 @@ class SpatialGate(nn.Module):
         """The scale of every position, [B, C, H, W] -> [B, 1, H, W]."""
         return torch.sigmoid(self.norm(self.conv(self.pool(x))))
 
+    def wire(self, wiring: Wiring, channels: Channels) -> None:
+        wiring.pool(self.pool, channels)
+
 
 class CBAM(nn.Module):
     """Convolutional block attention (Woo et al., ECCV 2018) with FeatherFace's residual.
@@ -88,6 +96,11 @@ class CBAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gated = self.spatial(self.channel(x))
         return torch.relu(gated + x) if self.residual else gated
+
+    def wire(self, wiring: Wiring, channels: Channels, hidden: Channels) -> Channels:
+        self.channel.wire(wiring, channels, hidden)
+        self.spatial.wire(wiring, channels)
+        return channels
 
 
 PLUS_LEAST = 4

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from src.models.channels import Channels, Wiring
 from src.models.layers import ConvNorm, DepthwiseSeparable
 
 SLOPE = 0.1
@@ -53,3 +54,10 @@ class MobileNetV1(nn.Module):
         c3 = self.stage1(x)
         c4 = self.stage2(c3)
         return [c3, c4, self.stage3(c4)]
+
+    def wire(self, wiring: Wiring, blocks: Sequence[Channels]) -> list[Channels]:
+        """From the image to the levels; ``blocks`` as the constructor's ``widths``."""
+        x: Channels | None = None
+        for module, outputs in zip([*self.stage1, *self.stage2, *self.stage3], blocks, strict=True):
+            x = module.wire(wiring, x, outputs)
+        return [blocks[end] for end in ENDS]

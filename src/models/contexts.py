@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from src.models.channels import Channels, Wiring, join
 from src.models.deformable import DeformableConv
 from src.models.layers import ConvNorm
 
@@ -24,6 +26,11 @@ class DeformableNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.norm(self.conv(x)))
+
+    def wire(self, wiring: Wiring, inputs: Channels, outputs: Channels) -> Channels:
+        for steering in (self.conv.offset, self.conv.modulation):
+            wiring.layer(steering, inputs, None)
+        return wiring.make(self.conv, inputs, outputs, norm=self.norm)
 
 
 class SSHWidths(NamedTuple):
@@ -62,6 +69,16 @@ class _Windows(nn.Module):
         seven = self.branch7_second(self.branch7_first(shared))
         return torch.relu(torch.cat([self.branch3(x), self.branch5(shared), seven], dim=1))
 
+    def wire(self, wiring: Wiring, x: Channels, widths: Mapping[str, Channels]) -> Channels:
+        """``widths``: the channels of each field of :class:`SSHWidths`."""
+
+        def each(name: str, inputs: Channels) -> Channels:
+            return getattr(self, name).wire(wiring, inputs, widths[name])
+
+        shared = each("shared", x)
+        seven = each("branch7_second", each("branch7_first", shared))
+        return join([each("branch3", x), each("branch5", shared), seven])
+
 
 class SSH(_Windows):
     """SSH context (Najibi et al., ICCV 2017, fig. 4), plain or grouped convolutions.
@@ -87,12 +104,18 @@ class SSH(_Windows):
 
 
 class DeformableSSH(_Windows):
-    """SSH context (Najibi et al., ICCV 2017) with deformable convolutions, C -> C channels."""
+    """SSH context (Najibi et al., ICCV 2017) with deformable convolutions.
 
-    def __init__(self, channels: int) -> None:
+    [B, C, H, W] -> [B, widths.total, H, W].
+
+    Args:
+        channels: C.
+        widths: of its convolutions.
+        slope: of the LeakyReLUs between them.
+    """
+
+    def __init__(self, channels: int, widths: SSHWidths, *, slope: float = SLOPE) -> None:
         super().__init__()
-        widths = SSHWidths.dense(channels)
-        slope = SLOPE if channels <= 64 else 0.0  # the published rule
         self.branch3 = DeformableNorm(channels, widths.branch3)
         self.shared = DeformableNorm(channels, widths.shared, slope=slope)
         self.branch5 = DeformableNorm(widths.shared, widths.branch5)
@@ -103,23 +126,31 @@ class DeformableSSH(_Windows):
 class ConvContext(nn.Module):
     """One 3x3 convolution, norm, ReLU: the context of the ``v1_487103`` variant."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.conv = ConvNorm(channels, channels, kernel=3)
+        self.conv = ConvNorm(channels, width, kernel=3)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.conv(x))
+
+    def wire(self, wiring: Wiring, inputs: Channels, outputs: Channels) -> Channels:
+        return self.conv.wire(wiring, inputs, outputs)
 
 
 class ChannelMixer(nn.Module):
     """1x1 to half, 3x3 depthwise, 1x1 back, ReLU, after the shuffle of ``v1_592371``."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, reduce: int, expand: int) -> None:
         super().__init__()
-        half = channels // 2
-        self.reduce = ConvNorm(channels, half)
-        self.depthwise = ConvNorm(half, half, kernel=3, groups=half)
-        self.expand = ConvNorm(half, channels)
+        self.reduce = ConvNorm(channels, reduce)
+        self.depthwise = ConvNorm(reduce, reduce, kernel=3, groups=reduce)
+        self.expand = ConvNorm(reduce, expand)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.expand(self.depthwise(self.reduce(x))))
+
+    def wire(
+        self, wiring: Wiring, inputs: Channels, reduce: Channels, expand: Channels
+    ) -> Channels:
+        reduced = self.depthwise.wire(wiring, self.reduce.wire(wiring, inputs, reduce))
+        return self.expand.wire(wiring, reduced, expand)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.models.channels import Channels, Wiring
 from src.models.layers import ConvNorm
 
 CELLS = 4
@@ -58,6 +59,17 @@ class ScaleDecoupling(nn.Module):
         large = torch.sigmoid(logits) * low
         choice = torch.sigmoid(self.choose_small(small) + self.choose_large(large))
         return [x + choice * small - (1 - choice) * large, *levels[1:]]
+
+    def wire(self, wiring: Wiring, levels: list[Channels], hidden: Channels) -> list[Channels]:
+        x = levels[0]
+        self.small.wire(wiring, x)
+        self.large_reduce.wire(wiring, x, hidden)
+        wiring.layer(self.large_expand, hidden, x)
+        if self.deep is not None:
+            wiring.layer(self.deep, levels[-1], None)
+        wiring.layer(self.choose_small, None, x)
+        wiring.layer(self.choose_large, None, x)
+        return levels
 
 
 def _upsampled(x: Tensor, target: Tensor) -> Tensor:

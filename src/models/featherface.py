@@ -10,21 +10,25 @@ network).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from src.detection.priors import PriorSpec
 from src.models.attention import CBAM, hidden_units
-from src.models.backbones import MobileNetV1
-from src.models.contexts import ChannelMixer, ConvContext, DeformableSSH
+from src.models.backbones import CHANNELS, WIDTHS, MobileNetV1
+from src.models.channels import Width, Wiring, narrowed
+from src.models.contexts import SLOPE, ChannelMixer, ConvContext, DeformableSSH, SSHWidths
 from src.models.detector import FaceDetector
 from src.models.heads import Heads
 from src.models.layers import ChannelShuffle, PerLevel
 from src.models.necks import BiFPNLayer
+from src.models.widths import LEVELS, backbone_widths, context_widths, ssh_names
 
-CONTEXTS: dict[str, Callable[[int], nn.Module]] = {"dcn_ssh": DeformableSSH, "conv3x3": ConvContext}
+CONTEXTS = ("dcn_ssh", "conv3x3")
+WIDEST_WITH_SLOPE = 64
+"""Channels of the pyramid above which the deformable context has ReLUs; the published rule."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Trained weights and an AP log exist: the default teacher.
@@ -52,6 +56,7 @@ def featherface_v1(
     preset: str = "v1_489015",
     *,
     prior_sizes: Sequence[Sequence[float]] = PriorSpec.sizes,
+    widths: Mapping[str, int] | None = None,
     **changes: Any,
 ) -> FaceDetector:
     """FeatherFace V1.
@@ -59,6 +64,8 @@ def featherface_v1(
     Args:
         preset: one of :data:`PRESETS`.
         prior_sizes: sides of the priors per level, pixels.
+        widths: what pruning left of the widths of :func:`width_table`; None or a name that is
+            missing: dense.
         changes: fields of the preset to replace: ``channels`` (pyramid width), ``bifpn_repeats``,
             ``cbam_reduction`` (None: no CBAM), ``context`` (``dcn_ssh`` or ``conv3x3``),
             ``shuffle`` (``interleave`` or ``deinterleave``), ``mixer``.
@@ -73,47 +80,132 @@ def featherface_v1(
     arch = {**fields, **changes}
     _known("context module", arch["context"], CONTEXTS)
 
-    backbone = MobileNetV1()
-    channels, reduction = arch["channels"], arch["cbam_reduction"]
+    width = narrowed(width_table(arch), widths)
+    backbone = MobileNetV1([width[f"backbone_{i}"] for i in range(len(WIDTHS))])
+    channels, attention = width["bifpn"], arch["cbam_reduction"] is not None
     priors = PriorSpec(prior_sizes, backbone.strides)
 
     neck: OrderedDict[str, nn.Module] = OrderedDict()
-    if reduction is not None:
+    if attention:
         neck["attention_in"] = PerLevel(
-            CBAM(c, hidden=hidden_units(c, reduction)) for c in backbone.channels
+            CBAM(c, hidden=width[f"cbam_c{level}"])
+            for c, level in zip(backbone.channels, LEVELS, strict=True)
         )
     neck["bifpn"] = nn.Sequential(
         BiFPNLayer(channels, backbone.channels),
         *(BiFPNLayer(channels) for _ in range(arch["bifpn_repeats"] - 1)),
     )
-    if reduction is not None:
+    if attention:
         neck["attention_out"] = PerLevel(
-            CBAM(channels, hidden=hidden_units(channels, reduction)) for _ in backbone.channels
+            CBAM(channels, hidden=width[f"cbam_p{level}"]) for level in LEVELS
         )
     context: OrderedDict[str, nn.Module] = OrderedDict()
-    context["field"] = PerLevel(CONTEXTS[arch["context"]](channels) for _ in backbone.channels)
-    context["shuffle"] = PerLevel(
-        ChannelShuffle(channels, 2, order=arch["shuffle"]) for _ in backbone.channels
-    )
+    if arch["context"] == "dcn_ssh":
+        slope = SLOPE if arch["channels"] <= WIDEST_WITH_SLOPE else 0.0
+        windows = [
+            SSHWidths(*(width[name] for name in ssh_names(level).values())) for level in LEVELS
+        ]
+        context["field"] = PerLevel(DeformableSSH(channels, each, slope=slope) for each in windows)
+        totals = [each.total for each in windows]
+    else:
+        totals = [width[f"context_p{level}"] for level in LEVELS]
+        context["field"] = PerLevel(ConvContext(channels, total) for total in totals)
+    context["shuffle"] = PerLevel(ChannelShuffle(c, 2, order=arch["shuffle"]) for c in totals)
     if arch["mixer"]:
-        context["mixer"] = PerLevel(ChannelMixer(channels) for _ in backbone.channels)
+        expanded = [width[f"mixer_p{level}_expand"] for level in LEVELS]
+        context["mixer"] = PerLevel(
+            ChannelMixer(total, reduce=width[f"mixer_p{level}_reduce"], expand=expand)
+            for total, level, expand in zip(totals, LEVELS, expanded, strict=True)
+        )
+        totals = expanded
 
     return FaceDetector(
         backbone,
         nn.Sequential(neck),
         nn.Sequential(context),
-        Heads([channels] * len(backbone.channels), priors.num_per_cell),
-        pyramid_channels=[channels] * len(backbone.channels),
+        Heads(totals, priors.num_per_cell),
+        pyramid_channels=[channels] * len(LEVELS),
         priors=priors,
         config={
             "name": "featherface_v1",
             "preset": preset,
             "prior_sizes": [list(level) for level in priors.sizes],
             **arch,
+            "widths": width if widths else None,
         },
     )
 
 
-def _known(what: str, name: str, known: Mapping[str, Any]) -> None:
+def width_table(config: Mapping[str, Any]) -> dict[str, Width]:
+    """Every width of a FeatherFace V1, unpruned; the predictions have none to prune.
+
+    Args:
+        config: of the network (``FaceDetector.config``) or all fields of its preset.
+
+    Returns:
+        Name -> width, in the order of the data flow: ``backbone_0``.. as in Nano-B, ``cbam_c3``..,
+        ``bifpn``, ``cbam_p3``.., ``ssh_p3_branch3``.. or ``context_p3``.., ``mixer_p3_reduce``,
+        ``mixer_p3_expand``, ...
+    """
+    channels, reduction = config["channels"], config["cbam_reduction"]
+    table = backbone_widths()
+    if reduction is not None:
+        for level, size in zip(LEVELS, CHANNELS, strict=True):
+            table[f"cbam_c{level}"] = Width(hidden_units(size, reduction), "cbam")
+    table["bifpn"] = Width(channels, "bifpn", least=4)
+    if reduction is not None:
+        for level in LEVELS:
+            table[f"cbam_p{level}"] = Width(hidden_units(channels, reduction), "cbam")
+    if config["context"] == "dcn_ssh":
+        table |= context_widths(SSHWidths.dense(channels))
+    else:
+        table |= {f"context_p{level}": Width(channels, "ssh", least=2) for level in LEVELS}
+    if config["mixer"]:
+        for level in LEVELS:
+            table[f"mixer_p{level}_reduce"] = Width(channels // 2, "ssh", least=2)
+            table[f"mixer_p{level}_expand"] = Width(channels, "ssh", least=2)
+    return table
+
+
+def wire_featherface_v1(model: FaceDetector) -> Wiring:
+    """The channels of a network that :func:`featherface_v1` made."""
+    config = model.config
+    table = width_table(config)
+    wiring = Wiring(table, narrowed(table, config["widths"]))
+    neck: dict[str, Any] = dict(model.neck.named_children())
+    context: dict[str, Any] = dict(model.context.named_children())
+    heads: Any = model.heads
+
+    blocks = [wiring[f"backbone_{i}"] for i in range(len(WIDTHS))]
+    levels = model.backbone.wire(wiring, blocks)  # type: ignore[operator]
+    if "attention_in" in neck:
+        neck["attention_in"].wire(wiring, levels, [wiring[f"cbam_c{level}"] for level in LEVELS])
+    for layer in neck["bifpn"]:
+        levels = layer.wire(wiring, levels, wiring["bifpn"])
+    if "attention_out" in neck:
+        neck["attention_out"].wire(wiring, levels, [wiring[f"cbam_p{level}"] for level in LEVELS])
+    if config["context"] == "dcn_ssh":
+        levels = context["field"].wire(
+            wiring,
+            levels,
+            [
+                {branch: wiring[name] for branch, name in ssh_names(level).items()}
+                for level in LEVELS
+            ],
+        )
+    else:
+        names = [f"context_p{level}" for level in LEVELS]
+        levels = context["field"].wire(wiring, levels, [wiring[name] for name in names])
+    levels = context["shuffle"].wire(wiring, levels)
+    if "mixer" in context:
+        parts = (
+            [wiring[f"mixer_p{level}_{part}"] for level in LEVELS] for part in ("reduce", "expand")
+        )
+        levels = context["mixer"].wire(wiring, levels, *parts)
+    heads.wire(wiring, levels, [None] * len(levels))
+    return wiring
+
+
+def _known(what: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ValueError(f"expected a {what} of {', '.join(known)}; got {name!r}")

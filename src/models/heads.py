@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.models.channels import Channels, Wiring
 from src.models.layers import ConvNorm
 from src.types import NUM_LANDMARKS, Outputs
 
@@ -43,6 +45,12 @@ class LevelHead(nn.Module):
             _rows(self.landmarks(x), 2 * NUM_LANDMARKS),
         )
 
+    def wire(self, wiring: Wiring, inputs: Channels, stem: Channels | None) -> None:
+        if isinstance(self.stem, ConvNorm):
+            inputs = self.stem.wire(wiring, inputs, stem)
+        for prediction in (self.boxes, self.classes, self.landmarks):
+            wiring.layer(prediction, inputs, None)
+
 
 class Heads(nn.ModuleList):
     """A head of its own for every level; rows ordered level, row, column, prior.
@@ -64,6 +72,12 @@ class Heads(nn.ModuleList):
     def forward(self, levels: list[Tensor]) -> Outputs:
         return _joined([head(x) for head, x in zip(self, levels, strict=True)])
 
+    def wire(
+        self, wiring: Wiring, levels: Sequence[Channels], stems: Sequence[Channels | None]
+    ) -> None:
+        for head, x, stem in zip(self, levels, stems, strict=True):
+            head.wire(wiring, x, stem)  # type: ignore[operator]
+
 
 class SharedMultiHead(nn.Module):
     """One head for all levels (RetinaNet, Lin et al., ICCV 2017, shares its subnets likewise).
@@ -79,6 +93,11 @@ class SharedMultiHead(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> Outputs:
         return _joined([self.head(x) for x in levels])
+
+    def wire(self, wiring: Wiring, levels: Sequence[Channels], stem: Channels | None) -> None:
+        """All levels must have the same channels, in the same order."""
+        assert all(np.array_equal(levels[0], x) for x in levels)
+        self.head.wire(wiring, levels[0], stem)
 
 
 def _joined(levels: list[Outputs]) -> Outputs:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from src.models.channels import Channels, Wiring
 
 
 class ConvNorm(nn.Module):
@@ -32,6 +37,15 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.norm(self.conv(x)))
 
+    def wire(
+        self, wiring: Wiring, inputs: Channels | None, outputs: Channels | None = None
+    ) -> Channels:
+        """See :mod:`src.models.channels`; a depthwise one has no ``outputs`` of its own."""
+        if outputs is None:
+            assert inputs is not None  # a depthwise convolution keeps its channels
+            return wiring.make(self.conv, None, inputs, norm=self.norm)
+        return wiring.make(self.conv, inputs, outputs, norm=self.norm)
+
 
 class DepthwiseSeparable(nn.Module):
     """3x3 depthwise then 1x1 pointwise, each normed and activated (Howard et al. 2017)."""
@@ -45,6 +59,9 @@ class DepthwiseSeparable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pointwise(self.depthwise(x))
+
+    def wire(self, wiring: Wiring, inputs: Channels, outputs: Channels) -> Channels:
+        return self.pointwise.wire(wiring, self.depthwise.wire(wiring, inputs), outputs)
 
 
 class ChannelShuffle(nn.Module):
@@ -79,9 +96,21 @@ class ChannelShuffle(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.index_select(1, self.index)
 
+    def wire(self, wiring: Wiring, inputs: Channels) -> Channels:
+        return wiring.shuffle(self, inputs)
+
 
 class PerLevel(nn.ModuleList):
     """Applies its i-th module to the i-th level of a feature pyramid: list in, list out."""
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         return [module(level) for module, level in zip(self, levels, strict=True)]
+
+    def wire(
+        self, wiring: Wiring, levels: Sequence[Channels], *arguments: Sequence[Any]
+    ) -> list[Channels]:
+        """Each level's module with its own of each of the ``arguments``."""
+        return [
+            module.wire(wiring, *each)
+            for module, *each in zip(self, levels, *arguments, strict=True)
+        ]

@@ -21,14 +21,22 @@ from src.detection.priors import PriorSpec
 from src.models.assn import ASSN
 from src.models.attention import CBAM
 from src.models.backbones import WIDTHS, MobileNetV1
-from src.models.contexts import SSH
+from src.models.channels import Wiring
+from src.models.contexts import SSH, SSHWidths
 from src.models.decoupling import ScaleDecoupling
 from src.models.detector import FaceDetector
 from src.models.heads import Heads, SharedMultiHead
 from src.models.layers import ChannelShuffle, PerLevel
 from src.models.necks import BiFPN
 from src.models.semantic import SemanticEnhancement
-from src.models.widths import LEVELS, NanoBOptions, checked_widths, ssh_widths
+from src.models.widths import (
+    LEVELS,
+    NanoBOptions,
+    checked_widths,
+    ssh_names,
+    tied_widths,
+    width_table,
+)
 
 
 def nano_b(
@@ -52,7 +60,7 @@ def nano_b(
     width = checked_widths(options, widths)
     backbone = MobileNetV1([width[f"backbone_{i}"] for i in range(len(WIDTHS))])
     priors = PriorSpec(prior_sizes, backbone.strides)
-    contexts = [ssh_widths(width, level) for level in LEVELS]
+    contexts = [SSHWidths(*(width[name] for name in ssh_names(level).values())) for level in LEVELS]
     totals = [context.total for context in contexts]
 
     context: OrderedDict[str, nn.Module] = OrderedDict()
@@ -115,3 +123,39 @@ def _neck(
         for level in LEVELS
     )
     return stages
+
+
+def wire_nano_b(model: FaceDetector) -> Wiring:
+    """The channels of a network that :func:`nano_b` made."""
+    sizes = checked_widths(model.config, model.config["widths"])
+    wiring = Wiring(width_table(model.config), sizes, tied=tied_widths(model.config))
+    neck: dict[str, Any] = dict(model.neck.named_children())
+    context: dict[str, Any] = dict(model.context.named_children())
+    heads: Any = model.heads
+
+    blocks = [wiring[f"backbone_{i}"] for i in range(len(WIDTHS))]
+    levels = model.backbone.wire(wiring, blocks)  # type: ignore[operator]
+    if "decoupling" in neck:
+        neck["decoupling"].wire(wiring, levels, wiring["decoupling"])
+    neck["attention_in"].wire(wiring, levels, [wiring[f"cbam_c{level}"] for level in LEVELS])
+    levels = neck["bifpn"].wire(wiring, levels, wiring["bifpn"])
+    if "semantic" in neck:
+        gates = [wiring[f"gcg_p{level}"] for level in LEVELS]
+        neck["semantic"].wire(wiring, levels, wiring["semantic"], gates)
+    if "assn" in neck:
+        neck["assn"].wire(wiring, levels, wiring["assn_gate"], wiring["assn_fusion"])
+    for attention, x, level in zip(neck["attention_out"], levels, LEVELS, strict=True):
+        if isinstance(attention, CBAM):
+            attention.wire(wiring, x, wiring[f"cbam_p{level}"])
+    levels = context["field"].wire(
+        wiring,
+        levels,
+        [{branch: wiring[name] for branch, name in ssh_names(level).items()} for level in LEVELS],
+    )
+    levels = context["shuffle"].wire(wiring, levels)
+    if isinstance(heads, SharedMultiHead):
+        heads.wire(wiring, levels, wiring["head"] if "head" in sizes else None)
+    else:
+        stems = [f"head_p{level}" for level in LEVELS]
+        heads.wire(wiring, levels, [wiring[stem] if stem in sizes else None for stem in stems])
+    return wiring

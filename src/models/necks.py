@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.models.channels import Channels, Wiring
 from src.models.layers import PerLevel
 
 EPSILON = 1e-4
@@ -45,6 +46,11 @@ class Fusion(nn.Module):
             total = total + weight[i] * inputs[i]
         return self.norm(self.pointwise(self.depthwise(F.silu(total))))
 
+    def wire(self, wiring: Wiring, channels: Channels) -> None:
+        """What is added must have the same channels, and so has the sum."""
+        wiring.layer(self.depthwise, None, channels)
+        wiring.make(self.pointwise, channels, channels, norm=self.norm)
+
 
 class Projection(nn.Module):
     """1x1 convolution and batch norm, to the pyramid's width."""
@@ -56,6 +62,9 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x))
+
+    def wire(self, wiring: Wiring, inputs: Channels, outputs: Channels) -> Channels:
+        return wiring.make(self.conv, inputs, outputs, norm=self.norm)
 
 
 class BiFPNLayer(nn.Module):
@@ -86,6 +95,24 @@ class BiFPNLayer(nn.Module):
         p4_out = self.p4_out(self.up4(c4), p4_down, _pool(p3_out))
         return [p3_out, p4_out, self.p5_out(self.up5(c5), _pool(p4_out))]
 
+    def wire(
+        self, wiring: Wiring, levels: Sequence[Channels], channels: Channels
+    ) -> list[Channels]:
+        c3, c4, c5 = levels
+        projections = (
+            (self.down3, c3),
+            (self.down4, c4),
+            (self.down5, c5),
+            (self.up4, c4),
+            (self.up5, c5),
+        )
+        for projection, inputs in projections:
+            if isinstance(projection, Projection):
+                projection.wire(wiring, inputs, channels)
+        for node in (self.p4_down, self.p3_out, self.p4_out, self.p5_out):
+            node.wire(wiring, channels)
+        return [channels] * len(levels)
+
 
 class BiFPN(nn.Module):
     """One top-down and bottom-up pass over three levels, as the students have it.
@@ -112,6 +139,14 @@ class BiFPN(nn.Module):
         p3_out = self.p3_out(p3, _resize(p4_down, p3))
         p4_out = self.p4_out(p4, p4_down, _halve(p3_out))
         return [p3_out, p4_out, self.p5_out(p5, _halve(p4_out))]
+
+    def wire(
+        self, wiring: Wiring, levels: Sequence[Channels], channels: Channels
+    ) -> list[Channels]:
+        self.project.wire(wiring, levels, [channels] * len(levels))
+        for node in (self.p4_down, self.p3_out, self.p4_out, self.p5_out):
+            node.wire(wiring, channels)
+        return [channels] * len(levels)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from src.models.channels import Channels, Wiring
 from src.models.layers import ConvNorm
 
 
@@ -34,6 +35,14 @@ class SemanticInjection(nn.Module):
         pooled = (x + semantics).mean(dim=(2, 3))
         gate = torch.sigmoid(self.expand(torch.relu(self.reduce(pooled))))
         return x + (self.gamma * gate)[:, :, None, None] * self.smooth(semantics)
+
+    def wire(self, wiring: Wiring, x: Channels, dictionary: Channels, hidden: Channels) -> Channels:
+        wiring.make(self.query, x, dictionary, kind="logits")
+        wiring.product(self.query, dictionary, x)
+        wiring.hidden(self.reduce, self.expand, x, hidden)
+        self.smooth.wire(wiring, x)
+        wiring.parameter(self, "gamma", x)
+        return x
 
 
 class SemanticEnhancement(nn.Module):
@@ -74,3 +83,18 @@ class SemanticEnhancement(nn.Module):
         attention = self.key(deepest).flatten(2).softmax(dim=2)
         entries = self.value(deepest).flatten(2) @ attention.transpose(1, 2)
         return [inject(level, entries) for inject, level in zip(self.inject, levels, strict=True)]
+
+    def wire(
+        self,
+        wiring: Wiring,
+        levels: list[Channels],
+        dictionary: Channels,
+        hidden: Sequence[Channels],
+    ) -> list[Channels]:
+        deepest = levels[-1]
+        wiring.make(self.key, deepest, dictionary, kind=None)  # no query chooses a masked entry
+        wiring.make(self.value, deepest, deepest)
+        wiring.product(self.value, deepest, dictionary)
+        for inject, level, units in zip(self.inject, levels, hidden, strict=True):
+            inject.wire(wiring, level, dictionary, units)  # type: ignore[operator]
+        return levels

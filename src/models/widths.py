@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from src.models.attention import hidden_units
-from src.models.backbones import CHANNELS, WIDTHS
+from src.models.backbones import CHANNELS, ENDS, WIDTHS
+from src.models.channels import Width, narrowed
 from src.models.contexts import SSHWidths
 from src.models.options import read_options
 
@@ -76,14 +77,14 @@ class NanoBOptions:
         return read_options(cls, values, of="nano_b")
 
 
-def dense_widths(config: Mapping[str, Any]) -> dict[str, int]:
-    """Every width of an unpruned Nano-B.
+def width_table(config: Mapping[str, Any]) -> dict[str, Width]:
+    """Every width of a Nano-B, unpruned.
 
     Args:
         config: of the network (``FaceDetector.config``) or any of its options.
 
     Returns:
-        Name -> channels, in the order of the data flow: ``backbone_0`` (stem) to ``backbone_13``
+        Name -> width, in the order of the data flow: ``backbone_0`` (stem) to ``backbone_13``
         (5, 11 and 13 are C3, C4, C5), ``decoupling``, ``cbam_c3``..``cbam_c5`` (hidden units),
         ``bifpn`` (the pyramid), ``semantic``, ``gcg_p3``.., ``assn_gate``, ``assn_fusion``,
         ``cbam_p3``.., ``ssh_p3_branch3``.., ``head_p3``.. or ``head``. Parts that the options
@@ -91,26 +92,59 @@ def dense_widths(config: Mapping[str, Any]) -> dict[str, int]:
     """
     options = NanoBOptions.from_config(config)
     channels, reduction = options.channels, options.cbam.reduction
-    widths = {f"backbone_{i}": width for i, width in enumerate(WIDTHS)}
+    table = backbone_widths()
     if options.scale_decoupling:
-        widths["decoupling"] = CHANNELS[0] // 8
+        table["decoupling"] = Width(CHANNELS[0] // 8, "cbam")
     for level, width in zip(LEVELS, CHANNELS, strict=True):
-        widths[f"cbam_c{level}"] = hidden_units(width, reduction)
-    widths["bifpn"] = channels
+        table[f"cbam_c{level}"] = Width(hidden_units(width, reduction), "cbam")
+    table["bifpn"] = Width(channels, "bifpn", least=4)
     if options.semantic:
-        widths["semantic"] = channels // 4
-        widths |= {f"gcg_p{level}": channels // 8 for level in LEVELS}
+        table["semantic"] = Width(channels // 4, "bifpn", least=2)
+        table |= {f"gcg_p{level}": Width(channels // 8, "bifpn") for level in LEVELS}
     if options.assn:
-        widths |= {"assn_gate": channels // 8, "assn_fusion": 3 * channels // 8}
+        table["assn_gate"] = Width(channels // 8, "cbam")
+        table["assn_fusion"] = Width(3 * channels // 8, "bifpn", least=2)
     for level in LEVELS[options.assn :]:
-        widths[f"cbam_p{level}"] = hidden_units(channels, reduction)
-    for level in LEVELS:
-        for branch, width in SSHWidths.dense(channels)._asdict().items():
-            widths[f"ssh_p{level}_{branch}"] = width
+        table[f"cbam_p{level}"] = Width(hidden_units(channels, reduction), "cbam")
+    table |= context_widths(SSHWidths.dense(channels))
     if options.head_stem:
         heads = ["head"] if options.shared_heads else [f"head_p{level}" for level in LEVELS]
-        widths |= dict.fromkeys(heads, channels)
-    return widths
+        table |= {head: Width(channels, "heads", least=4) for head in heads}
+    return table
+
+
+def backbone_widths() -> dict[str, Width]:
+    """Those of MobileNetV1, early ones up to C3."""
+    return {
+        f"backbone_{i}": Width(size, "backbone_early" if i <= ENDS[0] else "backbone_late", least=4)
+        for i, size in enumerate(WIDTHS)
+    }
+
+
+def context_widths(dense: SSHWidths) -> dict[str, Width]:
+    """Those of the SSH contexts of all levels."""
+    return {
+        name: Width(getattr(dense, branch), "ssh", least=2)
+        for level in LEVELS
+        for branch, name in ssh_names(level).items()
+    }
+
+
+def tied_widths(config: Mapping[str, Any]) -> dict[str, str]:
+    """Widths whose channels go together -> the first of them: what one shared head reads."""
+    if not NanoBOptions.from_config(config).shared_heads:
+        return {}
+    first, *others = LEVELS
+    return {
+        ssh_names(level)[branch]: ssh_names(first)[branch]
+        for level in others
+        for branch in ("branch3", "branch5", "branch7_second")
+    }
+
+
+def dense_widths(config: Mapping[str, Any]) -> dict[str, int]:
+    """The sizes of :func:`width_table`."""
+    return {name: width.size for name, width in width_table(config).items()}
 
 
 def checked_widths(config: Mapping[str, Any], widths: Mapping[str, int] | None) -> dict[str, int]:
@@ -121,35 +155,22 @@ def checked_widths(config: Mapping[str, Any], widths: Mapping[str, int] | None) 
             its convolution do not divide, or contexts that a shared head cannot take together.
     """
     options = NanoBOptions.from_config(config)
-    dense = dense_widths(config)
-    if not isinstance(widths, Mapping | None):
-        raise ValueError(
-            f"expected widths as a table of name: channels, got {widths!r}; null keeps all dense"
-        )
-    for name, width in (widths or {}).items():
-        if name not in dense:
-            raise ValueError(f"expected widths of {', '.join(dense)}; got {name!r}")
-        if type(width) is not int or not 1 <= width <= dense[name]:
-            raise ValueError(
-                f"expected width {name} from 1 to {dense[name]}, got {width!r}; "
-                f"widths only narrow a network, channels= widens it"
-            )
-    merged = {**dense, **(widths or {})}
+    merged = narrowed(width_table(config), widths)
     for name, width in merged.items():
         if name.startswith(("bifpn", "ssh_")) and width % options.context_groups:
             raise ValueError(
                 f"expected width {name} divisible by context_groups={options.context_groups}, "
                 f"got {width}"
             )
-    totals = [ssh_widths(merged, level).total for level in LEVELS]
-    if options.shared_heads and len(set(totals)) > 1:
-        raise ValueError(
-            f"expected equally many context channels on every level for shared_heads, got {totals};"
-            f" give the levels' ssh_*_branch3, branch5 and branch7_second the same sums"
-        )
+    for name, first in tied_widths(config).items():
+        if merged[name] != merged[first]:
+            raise ValueError(
+                f"expected {name} as wide as {first} for shared_heads, got {merged[name]} and "
+                f"{merged[first]}; one head reads all levels"
+            )
     return merged
 
 
-def ssh_widths(widths: Mapping[str, int], level: str) -> SSHWidths:
-    """The SSH widths of one of :data:`LEVELS`."""
-    return SSHWidths(**{name: widths[f"ssh_p{level}_{name}"] for name in SSHWidths._fields})
+def ssh_names(level: str) -> dict[str, str]:
+    """Branch -> its width, of the SSH of one of :data:`LEVELS`."""
+    return {branch: f"ssh_p{level}_{branch}" for branch in SSHWidths._fields}
