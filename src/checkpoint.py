@@ -101,6 +101,17 @@ def load(path: str | Path) -> Checkpoint:
     )
 
 
+def architecture(path: str | None) -> dict[str, Any]:
+    """The configuration of the network in a file, for :func:`src.models.build_model`.
+
+    Raises:
+        ValueError: no file is named, or it holds no network.
+    """
+    if path is None:
+        raise ValueError("expected init.model=FILE with model=checkpoint, got none; name the file of the network")
+    return load(path).model.config
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """The settings in which two networks differ, as ``name=theirs (not ours)``."""
     return ", ".join(

@@ -79,7 +79,7 @@ def complexity_of_parts(
     _run(copied, counter, height, width)
     return {
         label: PartComplexity(
-            sum(_is_layer(module) for module in _within(names, model.named_modules())),
+            sum(is_layer(module) for module in _within(names, model.named_modules())),
             sum(tensor.numel() for tensor in _within(names, model.named_parameters())),
             meters[label].flops // 2,
             tuple(meters[label].output_shapes),
@@ -124,7 +124,8 @@ def _within(names: Collection[str], members: Iterable[tuple[str, Any]]) -> Itera
             yield member
 
 
-def _is_layer(module: nn.Module) -> bool:
+def is_layer(module: nn.Module) -> bool:
+    """Whether a module multiplies by a ``weight``: convolutions, deformable too, linear layers."""
     if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
         return True
     kernel = dict(module.named_parameters(recurse=False)).get("weight")

@@ -8,22 +8,20 @@ options.
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
 import lightning as L
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.data.datamodule import FaceDataModule
 from src.entry import one_sentence, record, results_table, run_folder, write_json
 from src.evaluation import WiderResult, draw_pr_curves, read_predictions, wider_ap
-from src.training import EvaluatorModule
 from src.training.callbacks import Pictures, PredictionFiles
+from src.training.evaluator import score
 
 log = logging.getLogger(__name__)
 
@@ -93,25 +91,19 @@ def _score_files(config: DictConfig, datamodule: FaceDataModule) -> WiderResult:
 
 
 def _score_network(config: DictConfig, datamodule: FaceDataModule, folder: Path) -> WiderResult:
-    model = checkpoint.load(config.checkpoint).model
-    module = EvaluatorModule(
-        model, decoder=instantiate(config.decoder), views=instantiate(config.views, _convert_="all")
-    )
     callbacks: list[L.Callback] = []
     if config.num_pictures:
         callbacks.append(Pictures(folder, config.num_pictures))
     if config.save_predictions:
         callbacks.append(PredictionFiles(folder / "predictions"))
-    interactive = sys.stderr.isatty()
-    if interactive:
-        callbacks.append(TQDMProgressBar())
-    trainer: L.Trainer = instantiate(
-        config.trainer, logger=False, callbacks=callbacks, enable_checkpointing=False,
-        enable_progress_bar=interactive, _convert_="all",
-    )  # fmt: skip
-    trainer.test(module, datamodule, verbose=False)
-    assert module.result is not None  # test_epoch_end has run
-    return module.result
+    return score(
+        checkpoint.load(config.checkpoint).model,
+        datamodule,
+        decoder=instantiate(config.decoder),
+        views=instantiate(config.views, _convert_="all"),
+        trainer=config.trainer,
+        callbacks=callbacks,
+    )
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")

@@ -15,7 +15,7 @@ LEVELS = {
     "document_figures": 0,
     "detection": 1,
     "models": 2, "evaluation": 2,
-    "data": 3, "distillation": 3,
+    "data": 3, "distillation": 3, "pruning": 3,
     "checkpoint": 4,
     "detector": 5, "training": 5, "workloads": 5,
     "report": 5,

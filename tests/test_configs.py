@@ -26,7 +26,11 @@ for file in FILES:
     if file.parent != ROOT and file.relative_to(ROOT).parts[0] != "hydra":
         GROUPS.setdefault(file.relative_to(ROOT).parts[0], []).append(file.stem)
 
-REQUIRED = {"predict": ["checkpoint=a.ckpt", "source=a.jpg"], "compare": ["runs=a"]}
+REQUIRED = {
+    "predict": ["checkpoint=a.ckpt", "source=a.jpg"],
+    "compare": ["runs=a"],
+    "prune": ["checkpoint=a.ckpt"],
+}
 """What has no default."""
 
 
@@ -88,13 +92,16 @@ def test_every_option_composes_and_builds(entry, option, data, weights, tmp_path
         settings += ["trainer.accelerator=cpu", "trainer.devices=1"]
     group = option.partition("=")[0]
     if entry == "train":
-        settings.append(f"kd.teacher={weights}")
+        settings += [f"kd.teacher={weights}", f"init.model={weights}"]
+    if entry == "summary":
+        settings.append(f"checkpoint={weights}")
     with composed(entry, tmp_path, *settings) as config:
         check_types(config)
         # What a group owns stands under its name; recipes and experiments own nothing.
         for name in [group] if "_target_" in (config.get(group) or {}) else config:
             if name == "module":
-                instantiate(config[name], model=build_model(config.model), _convert_="all")
+                model = build_model(instantiate(config.model, _convert_="all"))
+                instantiate(config[name], model=model, _convert_="all")
             elif OmegaConf.is_config(config[name]):
                 instantiate(config[name], _convert_="all")
 

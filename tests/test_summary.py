@@ -20,7 +20,7 @@ from src.document_figures import DOCUMENTS, describing
 from src.models import FaceDetector, build_model, featherface_v1
 from src.models.deformable import DeformableConv
 
-OPTIONS = sorted(file.stem for file in (Path(CONF) / "model").glob("*.yaml"))
+OPTIONS = sorted({file.stem for file in (Path(CONF) / "model").glob("*.yaml")} - {"checkpoint"})
 COUNTS = ("layers", "parameters", "macs")
 KEYS = ["part", "kind", *COUNTS, "output_shapes", "document", "note"]
 

@@ -1,4 +1,4 @@
-"""Comparison of finished runs: reading their folders, statistics over seeds, tables, pictures.
+"""Finished runs: reading their folders, statistics over seeds, tables, pictures.
 
 Nothing here imports PyTorch: a report is made of files.
 """
@@ -8,6 +8,7 @@ from src.report.grouping import Grouping, Setting, group_runs
 from src.report.picture import draw_comparison
 from src.report.runs import LeftOut, Run, read_runs
 from src.report.table import main_table, markdown
+from src.report.widths import draw_widths
 
 __all__ = [
     "Comparison",
@@ -18,6 +19,7 @@ __all__ = [
     "Setting",
     "compare_settings",
     "draw_comparison",
+    "draw_widths",
     "group_runs",
     "main_table",
     "markdown",

@@ -18,7 +18,7 @@ from src.report.comparison import Comparison, Row
 from src.report.runs import Run
 from src.report.statistics import CONFIDENCE
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito, Color Universal Design (2008), without the yellow, which is faint on white."""
 _MARKERS = "osD^vPX*<>"
 _LINES = ("-", "--", ":", "-.")
@@ -143,9 +143,9 @@ def learning_curves(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[n
 def _style(place: int) -> tuple[str, str, str]:
     """Colour, marker and line of a setting: one of them differs for each of many."""
     return (
-        _COLORS[place % len(_COLORS)],
+        COLORS[place % len(COLORS)],
         _MARKERS[place % len(_MARKERS)],
-        _LINES[place // len(_COLORS) % len(_LINES)],
+        _LINES[place // len(COLORS) % len(_LINES)],
     )
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 import lightning as L
 import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
@@ -83,3 +88,33 @@ class EvaluatorModule(L.LightningModule):
             self.log("step", float(max(0, self.global_step - 1)))
             self.log("epoch", float(max(0, self.current_epoch - 1)))
         self.log(f"{stage}_ap", self.result.metrics["ap"], prog_bar=True, logger=False)
+
+
+def score(
+    model: FaceDetector,
+    datamodule: L.LightningDataModule,
+    *,
+    decoder: Decoder,
+    views: Views,
+    trainer: Any,
+    callbacks: Sequence[L.Callback] = (),
+) -> WiderResult:
+    """The result of a network on the validation images.
+
+    Args:
+        model: the network.
+        datamodule: of the images, with ``truth()``.
+        decoder, views: see :class:`EvaluatorModule`.
+        trainer: settings of a ``lightning.Trainer``, with ``_target_``.
+        callbacks: of that trainer.
+    """
+    module = EvaluatorModule(model, decoder=decoder, views=views)
+    interactive = sys.stderr.isatty()  # a bar in a log file is noise
+    bars = [TQDMProgressBar()] if interactive else []
+    made: L.Trainer = instantiate(
+        trainer, logger=False, callbacks=[*callbacks, *bars], enable_checkpointing=False,
+        enable_progress_bar=interactive, _convert_="all",
+    )  # fmt: skip
+    made.test(module, datamodule, verbose=False)
+    assert module.result is not None  # test_epoch_end has run
+    return module.result

@@ -1,0 +1,153 @@
+"""Prune a network at once: ``python -m src.prune checkpoint=...``; ``--help`` lists the options."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning as L
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from src import checkpoint
+from src.complexity import complexity
+from src.data.datamodule import FaceDataModule
+from src.detector import find_device
+from src.entry import one_sentence, record, results_table, run_folder, write_json
+from src.models import FaceDetector, wiring_of
+from src.pruning import (
+    Cost,
+    Masks,
+    PruningSpec,
+    importance,
+    keep,
+    realised_rates,
+    recalibrate,
+    remove,
+    widths_table,
+)
+from src.report import draw_widths
+from src.training.evaluator import score
+
+log = logging.getLogger(__name__)
+
+
+def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Prune what ``config`` names; writes ``pruned.ckpt``, ``pruning.json`` and ``widths.png``.
+
+    Returns:
+        The content of ``pruning.json``: ``rates`` and ``realised_rates`` per group, ``widths``,
+        ``parameters``, ``multiply_adds`` and ``bytes`` as [before, after], ``masked_difference``
+        (largest absolute difference between the pruned network and the masked one), and with
+        ``measure_ap`` the ``metrics``.
+    """
+    if config.recalibration.batches < 0:
+        raise ValueError(
+            f"expected recalibration.batches of at least 0, got {config.recalibration.batches}"
+        )
+    spec: PruningSpec | None = instantiate(config.pruning, _convert_="all")
+    model = checkpoint.load(config.checkpoint).model
+    results: dict[str, Any] = {"checkpoint": config.checkpoint}
+    pruned = model
+    if spec is not None:
+        wiring = wiring_of(model)
+        plan = spec.plan(wiring, Cost(model, wiring, height=config.height, width=config.width))
+        scores = importance(wiring, criterion=spec.importance, bn_fold=spec.bn_fold, seed=spec.seed)
+        kept = keep(wiring, scores, plan.kept)
+        pruned = remove(model, wiring, kept)
+        results |= {
+            "importance": spec.importance, "bn_fold": spec.bn_fold, "multiple": spec.multiple,
+            "rates": plan.rates, "realised_rates": realised_rates(wiring, kept),
+            "masked_difference": masked_difference(model, pruned, Masks(wiring), kept),
+            "widths": widths_table(wiring, kept),
+        }  # fmt: skip
+    record(folder, config)
+    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
+    datamodule.prepare_data()
+    datamodule.setup()
+    if config.recalibration.batches:
+        L.seed_everything(config.seed, workers=True, verbose=False)
+        pruned.to(find_device(None))
+        images = training_images(datamodule, config.recalibration.batches)
+        recalibrate(pruned, tqdm(images, total=config.recalibration.batches, disable=None))
+        pruned.cpu()
+    metrics: dict[str, float] = {}
+    if config.measure_ap:
+        metrics = dict(
+            score(
+                pruned, datamodule, decoder=instantiate(config.decoder),
+                views=instantiate(config.views, _convert_="all"), trainer=config.trainer,
+            ).metrics
+        )  # fmt: skip
+    facts = {name: results[name] for name in ("rates", "realised_rates") if name in results}
+    file = folder / "pruned.ckpt"
+    checkpoint.save(file, pruned, metrics=metrics, pruning={"from": config.checkpoint, **facts})
+    both = [complexity(each, config.height, config.width) for each in (model, pruned)]
+    results |= {
+        "parameters": [each.parameters for each in both],
+        "multiply_adds": [each.multiply_adds for each in both],
+        "bytes": [Path(path).stat().st_size for path in (config.checkpoint, file)],
+        "metrics": metrics,
+    }
+    write_json(folder / "pruning.json", results)
+    log.info("%s", summary(results))
+    if metrics:
+        log.info("before fine-tuning:\n%s", results_table({file.name: metrics}))
+    if spec is not None:
+        draw_widths(results["widths"], folder / "widths.png")
+    log.info("pruned network: %s", file)
+    return results
+
+
+def masked_difference(
+    model: FaceDetector, pruned: FaceDetector, masks: Masks, kept: np.ndarray
+) -> float:
+    """Largest absolute difference of the outputs on an image of noise: what removal changed."""
+    pixels = torch.randint(0, 256, (1, 3, 256, 320), generator=torch.Generator().manual_seed(0))
+    masks.values = torch.from_numpy(kept).float()
+    with torch.inference_mode():
+        masks.attach()
+        masked = model(model.normalise(pixels))
+        masks.detach()
+        removed = pruned(pruned.normalise(pixels))
+    return max(float((a - b).abs().max()) for a, b in zip(masked, removed, strict=True))
+
+
+def training_images(datamodule: FaceDataModule, count: int) -> Iterator[torch.Tensor]:
+    """``count`` batches of augmented training images, the same for the same seed."""
+    loader = datamodule.train_dataloader()
+    epochs = (batch.images for _ in itertools.count() for batch in loader)
+    return itertools.islice(epochs, count)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Sizes before and after, and the rates."""
+    lines = []
+    for name in ("parameters", "multiply_adds", "bytes"):
+        before, after = results[name]
+        lines.append(
+            f"{name.replace('_', '-'):14}{before:>14,} -> {after:>14,}  x{after / before:.3f}"
+        )
+    if "rates" in results:
+        lines.append(f"{'group':14}{'asked':>9}{'realised':>10}")
+        for name, realised in results["realised_rates"].items():
+            lines.append(f"{name:14}{results['rates'][name]:9.3f}{realised:10.3f}")
+        lines.append(f"removed differs from masked by {results['masked_difference']:.2g} at most")
+    return "\n".join(lines)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="prune")
+@one_sentence
+def main(config: DictConfig) -> float:
+    return prune(config, run_folder())["metrics"].get("ap", float("nan"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Pruning: which filters go, masked while they may come back, then removed for good."""
+
+from src.pruning.cost import Cost
+from src.pruning.importance import IMPORTANCES, importance
+from src.pruning.masks import Masks
+from src.pruning.plan import Plan, PruningSpec, keep, realised_rates, widths_table
+from src.pruning.recalibration import recalibrate
+from src.pruning.surgery import remove
+
+__all__ = [
+    "IMPORTANCES",
+    "Cost",
+    "Masks",
+    "Plan",
+    "PruningSpec",
+    "importance",
+    "keep",
+    "realised_rates",
+    "recalibrate",
+    "remove",
+    "widths_table",
+]

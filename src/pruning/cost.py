@@ -1,0 +1,122 @@
+"""Parameters and multiply-adds of a network as functions of its widths, without building it.
+
+Every tensor has a product of axis lengths of values, and every length is a sum of widths; a layer
+does its weight's number of multiply-adds at each position of its output, and positions do not
+depend on widths. So one look at the dense network gives polynomials that thousands of plans are
+put into at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from src.complexity import is_layer
+from src.models import FaceDetector
+from src.models.channels import Channels, Coupling, Wiring
+
+
+class Cost:
+    """Closed forms of a network's size and work; equal to :func:`src.complexity.complexity`.
+
+    Args:
+        model: the network as it is; left so.
+        wiring: of ``model``.
+        height, width: of the image that multiply-adds refer to, pixels.
+
+    Both methods take ``kept``: channels that stay of each of ``wiring.variables``, [..., V], and
+    return whole numbers of the shape [...].
+    """
+
+    def __init__(
+        self, model: FaceDetector, wiring: Wiring, *, height: int = 640, width: int = 640
+    ) -> None:
+        self._wiring = wiring
+        self._owner = np.empty(wiring.num_channels, np.int64)
+        for number, variable in enumerate(wiring.variables):
+            self._owner[variable.channels] = number
+        self._parameters: list[_Term] = []
+        self._multiply_adds: list[_Term] = []
+        couplings = {(id(c.module), c.attribute): c for c in wiring.couplings}
+        positions = _positions(model, height, width)
+        for module in model.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                term = self._term(parameter, couplings.get((id(module), name)))
+                self._parameters.append(term)
+                if name == "weight" and is_layer(module):
+                    self._multiply_adds.append(term.times(positions[id(module)]))
+        for product in wiring.products:
+            forms = [self._form(axis) for axis in product.axes]
+            self._multiply_adds.append(_Term(positions[id(product.module)], forms))
+
+    def parameters(self, kept: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Number of parameters."""
+        return _total(self._parameters, kept)
+
+    def multiply_adds(self, kept: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Multiply-adds on one image."""
+        return _total(self._multiply_adds, kept)
+
+    def _term(self, tensor: torch.Tensor, coupling: Coupling | None) -> _Term:
+        if coupling is None:
+            return _Term(tensor.numel(), [])
+        fixed, forms = 1.0, []
+        for dim, size in enumerate(tensor.shape):
+            axis = coupling.axes[dim] if dim < len(coupling.axes) else None
+            if axis is None:
+                fixed *= size
+            else:
+                forms.append(self._form(axis))
+        return _Term(fixed / coupling.groups, forms)
+
+    def _form(self, axis: Channels) -> np.ndarray:
+        """Length of an axis as a linear function of the kept widths, [V]."""
+        sizes = np.array([len(variable.channels) for variable in self._wiring.variables])
+        return np.bincount(self._owner[axis], minlength=len(sizes)) / sizes
+
+
+class _Term:
+    """A number times a product of lengths."""
+
+    def __init__(self, factor: float, forms: list[np.ndarray]) -> None:
+        self.factor = factor
+        self.forms = forms
+
+    def times(self, factor: float) -> _Term:
+        return _Term(self.factor * factor, self.forms)
+
+    def __call__(self, kept: np.ndarray) -> np.ndarray:
+        value = np.full(kept.shape[:-1], self.factor)
+        for form in self.forms:
+            value = value * (kept @ form)
+        return value
+
+
+def _total(terms: Sequence[_Term], kept: Sequence[int] | np.ndarray) -> np.ndarray:
+    widths = np.asarray(kept, dtype=np.float64)
+    return np.rint(sum(term(widths) for term in terms)).astype(np.int64)
+
+
+def _positions(model: nn.Module, height: int, width: int) -> dict[int, int]:
+    """id of each layer -> positions that it computes on one image, over all its calls."""
+    positions = {id(module): 0 for module in model.modules() if is_layer(module)}
+    ids = {name: id(module) for name, module in model.named_modules()}
+    copied = copy.deepcopy(model).eval().to("meta")
+
+    def count(key: int) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            positions[key] += output[0, 0].numel() if output.dim() == 4 else 1
+
+        return hook
+
+    for name, module in copied.named_modules():
+        if is_layer(module):
+            module.register_forward_hook(count(ids[name]))
+    with torch.no_grad():
+        copied(torch.empty(1, 3, height, width, device="meta"))
+    return positions

@@ -1,0 +1,76 @@
+"""Removal: the network without some of its channels, a smaller one of the same kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from src.models import FaceDetector, build_model
+from src.models.channels import Coupling, Wiring
+
+
+def remove(model: FaceDetector, wiring: Wiring, kept: np.ndarray) -> FaceDetector:
+    """A network of its own that computes what ``model`` does with the other channels masked.
+
+    Args:
+        model: left as it is.
+        wiring: of ``model``.
+        kept: which channels stay, bool, by id; of every variable some, of grouped convolutions'
+            the same number in each block.
+
+    Returns:
+        A network whose configuration holds its ``widths``, with the weights and statistics of what
+        stays, on the device and in the mode of ``model``.
+    """
+    widths = {
+        name: int(kept[variable.channels].sum())
+        for variable in wiring.variables
+        for name in variable.names
+    }
+    names = {id(module): name for name, module in model.named_modules()}
+    state = dict(model.state_dict())
+    for coupling in wiring.couplings:
+        key = f"{names[id(coupling.module)]}.{coupling.attribute}"
+        state[key] = _sliced(state[key], coupling, kept)
+    for module, inputs in wiring.shuffles:
+        key = f"{names[id(module)]}.index"
+        state[key] = _renumbered(state[key], kept[inputs])
+    smaller = build_model({**model.config, "widths": widths})
+    for mine, theirs in zip(smaller.modules(), model.modules(), strict=True):
+        if isinstance(mine, nn.BatchNorm2d) and isinstance(theirs, nn.BatchNorm2d):
+            mine.momentum = theirs.momentum  # recipes change it
+    smaller.load_state_dict(state)
+    return smaller.to(model.mean.device).train(model.training)
+
+
+def _sliced(tensor: Tensor, coupling: Coupling, kept: np.ndarray) -> Tensor:
+    places = [
+        None if axis is None else torch.from_numpy(np.flatnonzero(kept[axis])).to(tensor.device)
+        for axis in coupling.axes
+    ]
+    if coupling.groups == 1:
+        for dim, place in enumerate(places):
+            if place is not None:
+                tensor = tensor.index_select(dim, place)
+        return tensor
+    outputs, inputs = coupling.axes
+    assert outputs is not None  # see Wiring.layer
+    assert inputs is not None
+    parts = []
+    for rows, mine, theirs in zip(
+        tensor.chunk(coupling.groups),
+        np.split(kept[outputs], coupling.groups),
+        np.split(kept[inputs], coupling.groups),
+        strict=True,
+    ):
+        part = rows[torch.from_numpy(mine).to(tensor.device)]
+        parts.append(part[:, torch.from_numpy(theirs).to(tensor.device)])
+    return torch.cat(parts)
+
+
+def _renumbered(index: Tensor, kept: np.ndarray) -> Tensor:
+    """The order of a shuffle among the channels that stay."""
+    places = torch.from_numpy(kept).to(index.device)
+    numbers = places.cumsum(0) - 1
+    return numbers[index[places[index]]]
