@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from src.models import FaceDetector, build_model
+from src.models import FaceDetector, build_model, wiring_of
 from src.models.upstream import backbone_weights, from_upstream, is_upstream
 from src.provenance import revision, versions
+from src.pruning import remove
 
 FORMAT = 2  # 2: context apart from the neck
 PREFIX = "model."
@@ -88,7 +89,10 @@ def load(path: str | Path) -> Checkpoint:
             if key.startswith(PREFIX)
         }
         _load_strictly(model, weights, path)
-        return Checkpoint(model.eval(), dict(facts))
+        masks = facts.get("masks")
+        if masks is not None:
+            model = _without_masked(model, masks, path)
+        return Checkpoint(model.eval(), {**facts, "model": model.config})
     state = _state_dict(content, path)
     if is_upstream(state):
         try:
@@ -101,6 +105,16 @@ def load(path: str | Path) -> Checkpoint:
     )
 
 
+def _without_masked(model: FaceDetector, masks: Mapping[str, Any], path: Any) -> FaceDetector:
+    """The network that a checkpoint of a pruning run stands for: without what is masked."""
+    if not masks["frozen"]:
+        raise ValueError(
+            f"expected a network whose pruning is done in {path}, got one in the middle of it; "
+            "let its run go on with resume=true run=NAME"
+        )
+    return remove(model, wiring_of(model), masks["kept"].numpy())
+
+
 def architecture(path: str | None) -> dict[str, Any]:
     """The configuration of the network in a file, for :func:`src.models.build_model`.
 
@@ -108,7 +122,9 @@ def architecture(path: str | None) -> dict[str, Any]:
         ValueError: no file is named, or it holds no network.
     """
     if path is None:
-        raise ValueError("expected init.model=FILE with model=checkpoint, got none; name the file of the network")
+        raise ValueError(
+            "expected init.model=FILE with model=checkpoint, got none; name the file of the network"
+        )
     return load(path).model.config
 
 

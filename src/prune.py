@@ -52,6 +52,11 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
         raise ValueError(
             f"expected recalibration.batches of at least 0, got {config.recalibration.batches}"
         )
+    if "module" in config:
+        raise ValueError(
+            "expected pruning=one_shot or pruning=none of python -m src.prune, got pruning=soft; "
+            "python -m src.train pruning=soft prunes along a training"
+        )
     spec: PruningSpec | None = instantiate(config.pruning, _convert_="all")
     model = checkpoint.load(config.checkpoint).model
     results: dict[str, Any] = {"checkpoint": config.checkpoint}

@@ -20,7 +20,8 @@ from torch import nn
 from src import checkpoint
 from src.entry import one_sentence, record, results_table, run_folder, write_json
 from src.models import FaceDetector, build_model
-from src.training import DetectorModule
+from src.report import draw_widths
+from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.logging import RunCSVLogger, close
 
@@ -51,7 +52,11 @@ def train(config: DictConfig, folder: Path) -> float:
         module.check_resumable(resumed)
     record(folder, composed, seed=config.seed, **module.facts())
     best = ModelCheckpoint(
-        checkpoints, filename="best", monitor="val/ap", mode="max", enable_version_counter=False
+        checkpoints,
+        filename="best",
+        monitor=module.monitored,
+        mode="max",
+        enable_version_counter=False,
     )
     trainer = make_trainer(config, folder, best)
     if config.compile:
@@ -84,6 +89,13 @@ def train(config: DictConfig, folder: Path) -> float:
         scored = {"checkpoint": str(checkpoints / "best.ckpt")}
         write_json(folder / "metrics.json", {**metrics, **scored})
         log.info("best of this run:\n%s", results_table({folder.name: metrics}))
+        if isinstance(module, PruningModule):
+            pruned = module.pruner.results()
+            write_json(folder / "pruning.json", pruned)
+            draw_widths(pruned["widths"], folder / "pictures" / "widths.png")
+            log.info(
+                "pruned: %s parameters, of %s", *(f"{n:,}" for n in pruned["parameters"][::-1])
+            )
         log.info("run folder: %s", folder)
     return float(metrics["ap"])
 
@@ -145,6 +157,11 @@ def warn_of_idle(config: DictConfig) -> None:
     """Say which given settings have no effect."""
     if config.kd.teacher is not None and "_target_" not in config.kd:
         log.warning("kd.teacher has no effect with kd=none; kd=weighted learns from it")
+    if config.pruning is not None and "pruning" not in config.module:
+        log.warning(
+            "pruning=one_shot has no effect in training; pruning=soft prunes along, "
+            "python -m src.prune at once"
+        )
 
 
 def check_processes(config: DictConfig) -> None:

@@ -29,6 +29,7 @@ for file in FILES:
 REQUIRED = {
     "predict": ["checkpoint=a.ckpt", "source=a.jpg"],
     "compare": ["runs=a"],
+    "export": ["checkpoint=a.ckpt"],
     "prune": ["checkpoint=a.ckpt"],
 }
 """What has no default."""
@@ -46,6 +47,7 @@ OPTIONS = [
     for entry in ENTRIES
     for group in groups_of(entry)
     for option in GROUPS[group]
+    if (entry, group, option) != ("prune", "pruning", "soft")  # refused: it is a training
 ]
 
 

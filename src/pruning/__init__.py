@@ -5,6 +5,7 @@ from src.pruning.importance import IMPORTANCES, importance
 from src.pruning.masks import Masks
 from src.pruning.plan import Plan, PruningSpec, keep, realised_rates, widths_table
 from src.pruning.recalibration import recalibrate
+from src.pruning.soft import SoftPruner, SoftPruningSpec
 from src.pruning.surgery import remove
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Masks",
     "Plan",
     "PruningSpec",
+    "SoftPruner",
+    "SoftPruningSpec",
     "importance",
     "keep",
     "realised_rates",

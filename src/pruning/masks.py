@@ -35,23 +35,29 @@ class Masks:
         self.values = torch.ones(wiring.num_channels)
         self.floor = floor
         self._sites = wiring.sites
-        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        self._at_work: list[_Hook] = []
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def attach(self) -> Masks:
         """Put the factors to work."""
         for site in self._sites:
-            self._hooks.append(site.module.register_forward_hook(_Hook(self, site)))
+            hook = _Hook(self, site)
+            self._at_work.append(hook)
+            self._handles.append(site.module.register_forward_hook(hook))
         return self
 
     def detach(self) -> None:
         """Give the network back as it was."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._at_work.clear()
 
     def to(self, device: torch.device) -> None:
         """Keep the factors on the device where the network runs."""
         self.values = self.values.to(device)
+        for hook in self._at_work:
+            hook.channels = hook.channels.to(device)
 
 
 class _Hook:
@@ -63,9 +69,7 @@ class _Hook:
         self.kind = site.kind
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Any:
-        values = self.masks.values
-        self.channels = self.channels.to(values.device)
-        factors = values[self.channels].to(output.device, output.dtype)
+        factors = self.masks.values[self.channels].to(output.device, output.dtype)
         shaped = factors.view(1, -1, *[1] * (output.dim() - 2))
         if self.kind == "logits":
             return output + shaped.log()

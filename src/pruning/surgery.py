@@ -44,6 +44,22 @@ def remove(model: FaceDetector, wiring: Wiring, kept: np.ndarray) -> FaceDetecto
     return smaller.to(model.mean.device).train(model.training)
 
 
+def absent(coupling: Coupling, kept: np.ndarray, tensor: Tensor) -> Tensor:
+    """Which places of a tensor belong to a channel that does not stay, bool, its shape."""
+    gone = torch.zeros_like(tensor, dtype=torch.bool)
+    for dim, axis in enumerate(coupling.axes):
+        if axis is None:
+            continue
+        lost = torch.from_numpy(~kept[axis]).to(tensor.device)
+        if dim == 1 and coupling.groups > 1:  # each group of rows has inputs of its own
+            rows = len(tensor) // coupling.groups
+            lost = lost.view(coupling.groups, -1).repeat_interleave(rows, dim=0)
+        else:
+            lost = lost.view([-1 if dim == other else 1 for other in range(2)][: tensor.dim()])
+        gone |= lost.view(*lost.shape, *[1] * (tensor.dim() - lost.dim()))
+    return gone
+
+
 def _sliced(tensor: Tensor, coupling: Coupling, kept: np.ndarray) -> Tensor:
     places = [
         None if axis is None else torch.from_numpy(np.flatnonzero(kept[axis])).to(tensor.device)

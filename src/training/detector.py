@@ -75,9 +75,13 @@ class DetectorModule(EvaluatorModule):
             :mod:`src.training.schedules`.
         scaling: how the learning rate follows the batch size.
 
+    ``monitored`` is the metric by which the best checkpoint is chosen.
+
     The data module of the trainer must give ``batch_size`` and ``resume_at(epoch, batch)`` besides
     what evaluation asks of it.
     """
+
+    monitored = "val/ap"
 
     def __init__(
         self,
@@ -160,12 +164,12 @@ class DetectorModule(EvaluatorModule):
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         metrics = {} if self.result is None else dict(self.result.metrics)
         checkpoint_["featherface"] = checkpoint.metadata(
-            self.model, metrics=metrics, kd=self.distillation_settings()
+            self.model, metrics=metrics, **self.run_settings()
         )
 
-    def distillation_settings(self) -> dict[str, Any] | None:
-        """What makes the distillation, as plain values; None: labels alone."""
-        return None
+    def run_settings(self) -> dict[str, Any]:
+        """Option group -> what it set, as plain values, where a resumed run must have the same."""
+        return {}
 
     def facts(self) -> dict[str, Any]:
         """What the record of a run says of its networks, as plain values."""
@@ -178,11 +182,9 @@ class DetectorModule(EvaluatorModule):
             ValueError: naming what differs.
         """
         facts = checkpoint_.get("featherface", {})
-        pairs = [
-            ("model", self.model.config, facts.get("model") or {}),
-            ("kd", self.distillation_settings() or {}, facts.get("kd") or {}),
-        ]
-        for options, ours, theirs in pairs:
+        settings = {"model": self.model.config, **self.run_settings()}
+        for options in ("model", "kd", "pruning"):
+            ours, theirs = settings.get(options) or {}, facts.get(options) or {}
             if ours != theirs:
                 raise ValueError(
                     "expected a checkpoint of the configured run to resume from, got one with "

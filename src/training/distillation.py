@@ -81,8 +81,8 @@ class DistillationModule(DetectorModule):
         super().on_save_checkpoint(checkpoint_)
         checkpoint_["featherface"]["teacher"] = {**self._teacher(), "metrics": self.teacher_result}
 
-    def distillation_settings(self) -> dict[str, Any]:
-        return self.objective.settings()
+    def run_settings(self) -> dict[str, Any]:
+        return {**super().run_settings(), "kd": self.objective.settings()}
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "teacher": self._teacher()}

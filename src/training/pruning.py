@@ -1,0 +1,104 @@
+"""The Lightning modules of pruning: a detector whose filters fade out while it trains."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from src.distillation import DistillationObjective
+from src.models import FaceDetector
+from src.pruning import SoftPruner, SoftPruningSpec
+from src.training.detector import DetectorModule, Objective
+from src.training.distillation import DistillationModule
+from src.types import Batch
+
+log = logging.getLogger(__name__)
+
+
+class PruningModule(DetectorModule):
+    """Trains a detector under masks: soft ones, then the frozen choice.
+
+    Logs ``prune/rate_*`` (asked by now), ``prune/realised_*``, ``prune/parameters`` and
+    ``prune/temperature``. Validation measures the masked network; ``val/pruned_ap`` is its AP once
+    the choice is frozen. Checkpoints hold all weights, with the masks beside them.
+
+    Args:
+        model: the network.
+        objective: what is minimised.
+        pruning: what shall go, and when.
+        settings: see :class:`DetectorModule`.
+    """
+
+    monitored = "val/pruned_ap"
+
+    def __init__(
+        self, model: FaceDetector, objective: Any, *, pruning: SoftPruningSpec, **settings: Any
+    ) -> None:
+        super().__init__(model, objective, **settings)
+        self.pruner = SoftPruner(model, pruning)
+        self._ranked_epoch = -1
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self.pruner.attach(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self._ranked_epoch < self.current_epoch:  # an epoch resumed in the middle has its ranks
+            self.pruner.rank()
+            self._ranked_epoch = self.current_epoch
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        pruner, spec = self.pruner, self.pruner.spec
+        if pruner.frozen:
+            return
+        progress = (self.global_step + 1) / int(self.trainer.estimated_stepping_batches)
+        if progress >= spec.freeze:
+            pruner.rank()
+        pruner.advance(progress)
+        if pruner.frozen:
+            pruner.clear(self.trainer.optimizers)
+            log.info(
+                "step %d: the choice of filters stands, %.0f parameters",
+                self.global_step, pruner.log_values()["parameters"],
+            )  # fmt: skip
+        asked = 1.0 if pruner.frozen else spec.rise(progress)
+        values = {f"rate_{name}": asked * rate for name, rate in pruner.plan.rates.items()}
+        values |= {"temperature": spec.temperature(progress), **pruner.log_values()}
+        self.log_dict({f"prune/{name}": value for name, value in values.items()}, batch_size=1)
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        assert self.result is not None  # computed above
+        ap = self.result.metrics["ap"] if self.pruner.frozen else float("nan")
+        self.log(self.monitored, ap)
+
+    def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint_)
+        masks = {**self.pruner.state(), "ranked_epoch": self._ranked_epoch}
+        checkpoint_["featherface"]["masks"] = masks
+
+    def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint_)
+        masks = checkpoint_["featherface"]["masks"]
+        self.pruner.load_state(masks)
+        self._ranked_epoch = masks["ranked_epoch"]
+
+    def run_settings(self) -> dict[str, Any]:
+        return {**super().run_settings(), "pruning": self.pruner.settings()}
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "pruning": {"rates": self.pruner.plan.rates}}
+
+
+class DistilledPruningModule(PruningModule, DistillationModule):
+    """Pruning with a teacher beside it: both lifetimes, each unaware of the other."""
+
+
+def pruning_module(
+    model: FaceDetector, objective: Objective, *, pruning: SoftPruningSpec, **settings: Any
+) -> PruningModule:
+    """The module that prunes with ``objective``, whether or not that has a teacher."""
+    with_teacher = isinstance(objective, DistillationObjective)
+    kind = DistilledPruningModule if with_teacher else PruningModule
+    return kind(model, objective, pruning=pruning, **settings)
