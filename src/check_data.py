@@ -11,9 +11,10 @@ import logging
 import sys
 from pathlib import Path
 
-import hydra
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from src.command import command
 from src.data.check import check_tree, summary_lines, write_pictures
 from src.data.widerface import inspect_split
 from src.entry import one_sentence, run_folder
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 def run(cfg: DictConfig, folder: Path) -> int:
     """Check the tree of ``cfg.data``, write report and pictures to ``folder``, count the errors."""
-    data = hydra.utils.instantiate(cfg.data)
+    data = instantiate(cfg.data)
     if data.generator is not None:
         data.prepare_data()
     report = check_tree(
@@ -46,7 +47,7 @@ def run(cfg: DictConfig, folder: Path) -> int:
     return len(report.errors)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="check_data")
+@command("check_data")
 @one_sentence
 def main(cfg: DictConfig) -> None:
     # Hydra drops return values, so the exit code has to be set here.

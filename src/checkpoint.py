@@ -28,6 +28,7 @@ from src.pruning import remove
 
 FORMAT = 2  # 2: context apart from the neck
 PREFIX = "model."
+_DIFFERENCES_SHOWN = 4
 
 
 class Checkpoint(NamedTuple):
@@ -129,12 +130,23 @@ def architecture(path: str | None) -> dict[str, Any]:
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """The settings in which two networks differ, as ``name=theirs (not ours)``."""
-    return ", ".join(
-        f"{name}={theirs.get(name)} (not {ours.get(name)})"
-        for name in {**ours, **theirs}
-        if ours.get(name) != theirs.get(name)
-    )
+    """The first settings in which two networks differ, as ``name=theirs (not ours)``."""
+    mine, other = _flat(ours), _flat(theirs)
+    found = [
+        f"{name}={other.get(name)} (not {mine.get(name)})"
+        for name in {**mine, **other}
+        if mine.get(name) != other.get(name)
+    ]
+    more = len(found) - _DIFFERENCES_SHOWN
+    return ", ".join(found[:_DIFFERENCES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        nested = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flat
 
 
 def load_backbone(path: str | Path, model: FaceDetector) -> None:

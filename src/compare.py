@@ -9,9 +9,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 
+from src.command import command
 from src.entry import one_sentence, record, run_folder, write_json
 from src.report import (
     compare_settings,
@@ -57,7 +57,7 @@ def compare(config: DictConfig, folder: Path) -> dict[str, Any]:
     return content
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="compare")
+@command("compare")
 @one_sentence
 def main(config: DictConfig) -> None:
     compare(config, run_folder())

@@ -11,12 +11,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
+from src.command import command
 from src.data.datamodule import FaceDataModule
 from src.entry import one_sentence, record, results_table, run_folder, write_json
 from src.evaluation import WiderResult, draw_pr_curves, read_predictions, wider_ap
@@ -106,7 +106,7 @@ def _score_network(config: DictConfig, datamodule: FaceDataModule, folder: Path)
     )
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+@command("evaluate")
 @one_sentence
 def main(config: DictConfig) -> float:
     return evaluate(config, run_folder())["ap"]

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import hydra
 import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from src import checkpoint, video
+from src.command import command
 from src.detector import Detector
 from src.drawing import draw_faces
 from src.entry import one_sentence, record, run_folder, write_json
@@ -158,7 +158,7 @@ def _num_faces(entries: list[dict[str, Any]]) -> int:
     return sum(len(e.get("faces", ())) + _num_faces(e.get("frames", [])) for e in entries)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="predict")
+@command("predict")
 @one_sentence
 def main(config: DictConfig) -> None:
     predict(config, run_folder())

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from src import checkpoint
+from src.command import command
 from src.complexity import complexity
 from src.data.datamodule import FaceDataModule
 from src.detector import find_device
@@ -44,9 +44,9 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
 
     Returns:
         The content of ``pruning.json``: ``rates`` and ``realised_rates`` per group, ``widths``,
-        ``parameters``, ``multiply_adds`` and ``bytes`` as [before, after], ``masked_difference``
-        (largest absolute difference between the pruned network and the masked one), and with
-        ``measure_ap`` the ``metrics``.
+        ``parameters`` and ``multiply_adds`` as [before, after], ``masked_difference`` (largest
+        absolute difference between the pruned network and the masked one), and with ``measure_ap``
+        the ``metrics``.
     """
     if config.recalibration.batches < 0:
         raise ValueError(
@@ -75,11 +75,10 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
         }  # fmt: skip
     record(folder, config)
     datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
-    datamodule.prepare_data()
-    datamodule.setup()
     if config.recalibration.batches:
+        datamodule.prepare_data()
         L.seed_everything(config.seed, workers=True, verbose=False)
-        pruned.to(find_device(None))
+        pruned.to(find_device("cpu" if config.trainer.accelerator == "cpu" else None))
         images = training_images(datamodule, config.recalibration.batches)
         recalibrate(pruned, tqdm(images, total=config.recalibration.batches, disable=None))
         pruned.cpu()
@@ -98,7 +97,6 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
     results |= {
         "parameters": [each.parameters for each in both],
         "multiply_adds": [each.multiply_adds for each in both],
-        "bytes": [Path(path).stat().st_size for path in (config.checkpoint, file)],
         "metrics": metrics,
     }
     write_json(folder / "pruning.json", results)
@@ -135,7 +133,7 @@ def training_images(datamodule: FaceDataModule, count: int) -> Iterator[torch.Te
 def summary(results: dict[str, Any]) -> str:
     """Sizes before and after, and the rates."""
     lines = []
-    for name in ("parameters", "multiply_adds", "bytes"):
+    for name in ("parameters", "multiply_adds"):
         before, after = results[name]
         lines.append(
             f"{name.replace('_', '-'):14}{before:>14,} -> {after:>14,}  x{after / before:.3f}"
@@ -148,7 +146,7 @@ def summary(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="prune")
+@command("prune")
 @one_sentence
 def main(config: DictConfig) -> float:
     return prune(config, run_folder())["metrics"].get("ap", float("nan"))

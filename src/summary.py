@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
 from src import checkpoint
+from src.command import command
 from src.complexity import complexity_of_parts
 from src.detection.priors import feature_shapes
 from src.document_figures import Document, describing
@@ -202,7 +202,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "| " + " | ".join(f"{cell:{side}{width}}" for cell, side, width in cells) + " |"
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="summary")
+@command("summary")
 @one_sentence
 def main(config: DictConfig) -> None:
     summary(config, run_folder())

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src import checkpoint
+from src.command import command
 from src.entry import one_sentence, record, results_table, run_folder, write_json
 from src.models import FaceDetector, build_model
 from src.report import draw_widths
@@ -109,7 +109,7 @@ def initial_model(config: DictConfig) -> FaceDetector:
             raise ValueError(
                 "expected weights of the configured network in init.model, got one with "
                 f"{checkpoint.differences(model.config, source.config)}; set the model options to "
-                "match"
+                "match, or model=checkpoint to take its network"
             )
         model.load_state_dict(source.state_dict())
     if config.init.backbone is not None:
@@ -246,7 +246,7 @@ def read_training(last: Path) -> dict[str, Any]:
     return content
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+@command("train")
 @one_sentence
 def main(config: DictConfig) -> float:
     return train(config, run_folder())

@@ -78,10 +78,8 @@ class TeacherSearch:
         if not all(file.is_file() for file in needed):
             return False
         config = _configuration(folder)
-        student = "_target_" in config["kd"]
-        return (
-            self._is_same_data(config) and config["model"].get("name") in TEACHERS and not student
-        )
+        lesser = "_target_" in config["kd"] or "_target_" in config["pruning"]
+        return self._is_same_data(config) and config["model"].get("name") in TEACHERS and not lesser
 
     def _is_same_data(self, config: Mapping[str, Mapping[str, Any]]) -> bool:
         root = config["data"].get("root")
@@ -89,13 +87,13 @@ class TeacherSearch:
 
 
 def _configuration(run: Path) -> dict[str, dict[str, Any]]:
-    """What a run folder says of ``data``, ``model`` and ``kd``; empty where it is none of ours."""
+    """What a run folder says of some groups of settings; empty where it is none of ours."""
     try:
         config = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
     except (OSError, ValueError, OmegaConfBaseException, yaml.YAMLError):
         config = {}
     found = config if isinstance(config, dict) else {}
-    groups = {name: found.get(name) for name in ("data", "model", "kd")}
+    groups = {name: found.get(name) for name in ("data", "model", "kd", "pruning")}
     return {name: group if isinstance(group, dict) else {} for name, group in groups.items()}
 
 
