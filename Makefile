@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format train evaluate predict summary compare check-data benchmark
+.PHONY: help install demo test test-slow lint format train prune evaluate predict summary compare check-data benchmark export
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ format: $(READY) ## rewrite the code as ruff wants it
 train: $(READY) ## python -m src.train $(ARGS)
 	$(BIN)/python -m src.train $(ARGS)
 
+prune: $(READY) ## python -m src.prune $(ARGS), such as ARGS="checkpoint=..."
+	$(BIN)/python -m src.prune $(ARGS)
+
 evaluate: $(READY) ## python -m src.evaluate $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.evaluate $(ARGS)
 
@@ -64,3 +67,6 @@ check-data: $(READY) ## python -m src.check_data $(ARGS), such as ARGS="data=wid
 
 benchmark: $(READY) ## time the evaluator, the data pipeline and the network
 	$(BIN)/python -m src.benchmark $(ARGS)
+
+export: $(READY) ## python -m src.export $(ARGS), such as ARGS="checkpoint=..."
+	$(BIN)/python -m src.export $(ARGS)

@@ -1,92 +1,140 @@
 """How fast it is: ``python -m src.benchmark [option=value ...]``; ``--help`` lists the options.
 
-Times networks, decoding with suppression, the data pipeline and the evaluator. A round times each
-of them once, so that a machine that slows down slows all of them; the table has medians,
-``benchmark.json`` every sample.
+Times networks, checkpoints and exported files side by side, decoding with suppression, the data
+pipeline and the evaluator. A round times each of them once, so that a machine that slows down slows
+all of them; the table has medians, ``benchmark.json`` every sample, ``benchmark.png`` the networks.
 """
 
 from __future__ import annotations
 
 import logging
 import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
-import hydra
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from src import checkpoint
+from src.command import command
 from src.complexity import complexity
 from src.data.dataset import FaceDataset
+from src.deploy import SUFFIX, OnnxNetwork
 from src.detector import find_device
 from src.entry import one_sentence, record, run_folder, write_json
 from src.evaluation import wider_ap
-from src.models import FaceDetector, featherface_v1
+from src.models import FaceDetector, build_model, featherface_v1
 from src.models.featherface import PRESETS
 from src.provenance import revision
+from src.timing import Job, draw_times, table, time_in_turn
 from src.workloads import plausible_outputs, random_predictions, random_truth
 
 log = logging.getLogger(__name__)
 
-Job = tuple[dict[str, Any], Callable[[], Any]]
-"""What is timed, as columns of the table, and the function to time."""
+WHAT = ("network", "decoding", "data", "evaluator")
+"""Kinds of rows."""
+
+
+class Network(NamedTuple):
+    """A network to time."""
+
+    row: dict[str, Any]
+    """What is known of it at any size."""
+    model: FaceDetector
+    """Itself, or for an exported one its like without its weights, to count and to decode with."""
+    run: Callable[[np.ndarray], Any]
+    """Takes one image, uint8 [1, 3, H, W]."""
 
 
 def benchmark(config: DictConfig, folder: Path) -> dict[str, Any]:
     """Measure what ``config`` names; returns the content of ``benchmark.json``.
 
-    ``rows`` hold ``what`` and, as it applies, ``size`` (pixels), ``parameters``, ``multiply_adds``
-    and ``images``; ``seconds`` of every round, their ``median``, and ``ratio``: the median over
-    rounds of the time divided by that of the first row of the same ``kind`` and size.
+    ``rows`` hold ``kind``, ``what`` and, as it applies, ``runtime`` (eager or onnx), ``size``
+    (pixels), ``parameters``, ``multiply_adds``, ``bytes`` (of the file) and ``images``; ``seconds``
+    of every round and what :func:`src.timing.time_in_turn` makes of them.
     """
     if min(config.rounds, config.threads, *config.sizes) < 1:
         raise ValueError(
             "expected rounds, threads and sizes of at least 1, got "
             f"{config.rounds}, {config.threads} and {list(config.sizes)}"
         )
+    wanted = [config.what] if isinstance(config.what, str) else list(config.what)
+    if not wanted or not set(wanted) <= set(WHAT):
+        raise ValueError(f"expected what to be some of {', '.join(WHAT)}; got {wanted}")
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
-    device = find_device(config.device)
+    paths = [config.checkpoints] if isinstance(config.checkpoints, str) else config.checkpoints
+    device = _device(config.device, paths)
     record(folder, config)
-    jobs = [*network_jobs(config, device), data_job(config), evaluator_job()]
+    jobs: list[Job] = []
+    if {"network", "decoding"} & set(wanted):
+        networks = load_networks(paths, config.threads, device)
+        found = network_jobs(config, networks, device)
+        jobs += [job for job in found if job[0]["kind"] in wanted]
+    if "data" in wanted:
+        jobs.append(data_job(config))
+    if "evaluator" in wanted:
+        jobs.append(evaluator_job())
     rows = time_in_turn(jobs, config.rounds)
     results = {
         "device": f"{device}, {_name(device)}", "threads": config.threads, "revision": revision(),
         "rows": rows,
     }  # fmt: skip
     write_json(folder / "benchmark.json", results)
+    drawn = [row for row in rows if row["kind"] == "network"]
+    if drawn:
+        draw_times(drawn, folder / "benchmark.png")
     log.info("%s; threads: %d; medians of %d rounds\n%s",
              results["device"], config.threads, config.rounds, table(rows))  # fmt: skip
     log.info("run folder: %s", folder)
     return results
 
 
-def network_jobs(config: DictConfig, device: torch.device) -> Iterator[Job]:
+def load_networks(paths: Sequence[str], threads: int, device: torch.device) -> list[Network]:
+    """Checkpoints, published weights and ONNX files; without any, every preset untrained."""
+    if not paths:
+        return [_eager({"what": name}, featherface_v1(name), device) for name in PRESETS]
+    return [_load(path, threads, device) for path in paths]
+
+
+def _load(path: str, threads: int, device: torch.device) -> Network:
+    if Path(path).suffix != SUFFIX:
+        model = checkpoint.load(path).model
+        return _eager({"what": path, "bytes": Path(path).stat().st_size}, model, device)
+    network = OnnxNetwork(path, threads=threads)
+    row = {"what": path, "runtime": "onnx", "bytes": Path(path).stat().st_size}
+    return Network(row, build_model(network.metadata["model"]).eval(), network)
+
+
+def _eager(row: dict[str, Any], model: FaceDetector, device: torch.device) -> Network:
+    model = model.eval().to(device)
+
+    def run(image: np.ndarray) -> None:
+        model(model.normalise(torch.from_numpy(image).to(device)))
+
+    return Network({**row, "runtime": "eager"}, model, run)
+
+
+def network_jobs(
+    config: DictConfig, networks: Sequence[Network], device: torch.device
+) -> Iterator[Job]:
     """Each network on one image of each size, and the decoding of one image."""
-    paths = config.checkpoints
-    paths = [paths] if isinstance(paths, str) else paths
-    models: dict[str, FaceDetector] = {path: checkpoint.load(path).model for path in paths}
-    models = models or {preset: featherface_v1(preset) for preset in PRESETS}
     decoder = instantiate(config.decoder)
     for size in config.sizes:
-        image = torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8, device=device)
-        for name, model in models.items():
-            cost = complexity(model, size, size)._asdict()
-            row = {"kind": "network", "what": name, "size": size, **cost, "images": 1}
-            model = model.eval().to(device)
-            yield row, _synchronised(device, partial(_infer, model, image))
-        outputs = plausible_outputs(next(iter(models.values())), image)
-        spec = next(iter(models.values())).priors
+        image = np.random.default_rng(0).integers(0, 256, (1, 3, size, size), dtype=np.uint8)
+        for network in networks:
+            cost = complexity(network.model, size, size)._asdict()
+            row = {"kind": "network", **network.row, "size": size, **cost, "images": 1}
+            yield row, _synchronised(device, partial(network.run, image))
+        model = networks[0].model.to(device)
+        outputs = plausible_outputs(model, torch.from_numpy(image).to(device))
         row = {"kind": "decoding", "what": "decoding and suppression", "size": size, "images": 1}
-        yield row, _synchronised(device, partial(decoder, outputs, spec, size, size))
+        yield row, _synchronised(device, partial(decoder, outputs, model.priors, size, size))
 
 
 def data_job(config: DictConfig) -> Job:
@@ -106,39 +154,19 @@ def evaluator_job() -> Job:
     return row, lambda: wider_ap(predictions, truth)
 
 
-def time_in_turn(jobs: Sequence[Job], rounds: int) -> list[dict[str, Any]]:
-    """The rows of the jobs with their times, in seconds; a first round only warms up."""
-    rows = [{**row, "seconds": []} for row, _ in jobs]
-    for number in tqdm(range(rounds + 1), unit="round", disable=None):
-        for row, (_, run) in zip(rows, jobs, strict=True):
-            start = time.perf_counter()
-            run()
-            if number:
-                row["seconds"].append(time.perf_counter() - start)
-    first: dict[Any, list[float]] = {}
-    for row in rows:
-        base = first.setdefault((row["kind"], row.get("size")), row["seconds"])
-        row["median"] = median(row["seconds"])
-        row["ratio"] = median(a / b for a, b in zip(row["seconds"], base, strict=True))
-    return rows
+def _device(name: str | None, paths: Sequence[str]) -> torch.device:
+    """Where checkpoints run: beside exported files, which run on the CPU, there too."""
+    device = find_device("cpu" if name is None and _exported(paths) else name)
+    if device.type != "cpu" and _exported(paths):
+        raise ValueError(
+            f"expected device=cpu beside {_exported(paths)[0]}, which ONNX Runtime runs on the "
+            f"CPU, got {device}"
+        )
+    return device
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line per row; long paths keep their end."""
-    heads = ("size", 6), ("parameters", 12), ("mult-adds", 11), ("ms/image", 10), ("images/s", 10)
-    lines = [" " * 40 + "".join(f"{head:>{width}}" for head, width in (*heads, ("ratio", 7)))]
-    for row in rows:
-        per_image = row["median"] / row["images"]
-        cost = " " * 23
-        if "parameters" in row:
-            cost = f"{row['parameters']:12,}{row['multiply_adds'] / 1e9:9.3f} G"
-        speed = f"{1000 * per_image:10.2f}{1 / per_image:10.1f}{row['ratio']:7.2f}"
-        lines.append(f"{row['what'][-40:]:40}{row.get('size', ''):>6}{cost}{speed}")
-    return "\n".join(lines)
-
-
-def _infer(model: FaceDetector, image: torch.Tensor) -> None:
-    model(model.normalise(image))
+def _exported(paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if Path(path).suffix == SUFFIX]
 
 
 def _synchronised(device: torch.device, run: Callable[[], Any]) -> Callable[[], None]:
@@ -160,7 +188,7 @@ def _name(device: torch.device) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="benchmark")
+@command("benchmark")
 @one_sentence
 def main(config: DictConfig) -> None:
     benchmark(config, run_folder())

@@ -7,9 +7,10 @@ import json
 import pytest
 import torch
 from composing import TINY_DATA, composed
+from fabricated_onnx import fabricate_onnx
 
 from src import benchmark as bench
-from src import checkpoint, workloads
+from src import checkpoint, timing, workloads
 from src.detection.decoding import Decoder
 from src.models import featherface_v1
 
@@ -43,12 +44,45 @@ def test_a_benchmark_of_two_checkpoints(tmp_path, monkeypatch, caplog):
     assert written["rows"][4]["multiply_adds"] == 4 * written["rows"][1]["multiply_adds"]
     assert written["rows"][-1]["images"] == 20
     assert str(paths[1])[-20:] in caplog.text
+    assert (tmp_path / "run" / "benchmark.png").is_file()
+
+
+def test_a_checkpoint_beside_an_exported_file(tmp_path):
+    models = [featherface_v1(channels=channels, bifpn_repeats=1) for channels in (8, 16)]
+    checkpoint.save(tmp_path / "a.ckpt", models[0])
+    fabricate_onnx(tmp_path / "b.onnx", model=models[1].config, decode=False)
+    options = [f"checkpoints=[{tmp_path / 'a.ckpt'},{tmp_path / 'b.onnx'}]", "sizes=[32,64]",
+               "what=network", "rounds=3"]  # fmt: skip
+    with composed("benchmark", tmp_path / "run", *options) as config:
+        results = bench.benchmark(config, tmp_path / "run")
+    assert results["device"].startswith("cpu, ")  # whatever there is beside it
+    rows = results["rows"]
+    assert [(row["kind"], row["runtime"], row["size"]) for row in rows] == [
+        ("network", runtime, size) for size in (32, 64) for runtime in ("eager", "onnx")
+    ]
+    for row, file, model in zip(rows, ["a.ckpt", "b.onnx"] * 2, models * 2, strict=True):
+        assert row["what"] == str(tmp_path / file)
+        assert row["bytes"] == (tmp_path / file).stat().st_size
+        assert row["parameters"] == sum(p.numel() for p in model.parameters())
+    assert rows[1]["multiply_adds_ratio"] > 1.1
+    assert rows[3]["multiply_adds_ratio"] == pytest.approx(rows[1]["multiply_adds_ratio"])
+    assert (tmp_path / "run" / "benchmark.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_decoding_needs_no_checkpoint(tmp_path):
+    model = featherface_v1(channels=8, bifpn_repeats=1)
+    fabricate_onnx(tmp_path / "b.onnx", model=model.config)
+    options = [f"checkpoints={tmp_path / 'b.onnx'}", "sizes=[32]", "what=[decoding]", "rounds=1"]
+    with composed("benchmark", tmp_path / "run", *options) as config:
+        results = bench.benchmark(config, tmp_path / "run")
+    assert [row["what"] for row in results["rows"]] == ["decoding and suppression"]
+    assert not (tmp_path / "run" / "benchmark.png").exists()
 
 
 def test_the_presets_are_measured_without_checkpoints(tmp_path):
-    options = ["sizes=[32]", "device=cpu"]
-    with composed("benchmark", tmp_path, *options) as config:
-        jobs = list(bench.network_jobs(config, torch.device("cpu")))
+    device = torch.device("cpu")
+    with composed("benchmark", tmp_path, "sizes=[32]", "device=cpu") as config:
+        jobs = list(bench.network_jobs(config, bench.load_networks([], 1, device), device))
     assert [row["what"] for row, _ in jobs] == [
         "v1_489015", "v1_493778", "v1_487103", "v1_592371", "decoding and suppression",
     ]  # fmt: skip
@@ -59,25 +93,35 @@ def test_the_presets_are_measured_without_checkpoints(tmp_path):
 def test_medians_and_ratios(monkeypatch):
     warm_up, rounds = [0, 0, 0], [0, 2, 0, 6, 0, 5, 0, 4, 0, 2, 0, 7, 0, 8, 0, 16, 0, 9]
     clock = iter(warm_up + rounds)
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     calls = []
-    jobs = [({"kind": kind}, lambda n=n: calls.append(n)) for n, kind in enumerate("aab")]
-    rows = bench.time_in_turn(jobs, 3)
+    jobs = [
+        ({"kind": kind, "multiply_adds": 10 * (n + 1)}, lambda n=n: calls.append(n))
+        for n, kind in enumerate("aab")
+    ]
+    rows = timing.time_in_turn(jobs, 3)
     assert calls == [0, 1, 2] * 4  # in turn, the first round unmeasured
     assert [row["seconds"] for row in rows] == [[2, 4, 8], [6, 2, 16], [5, 7, 9]]
     assert [row["median"] for row in rows] == [4, 6, 7]
+    assert [row["quartiles"] for row in rows] == [[3, 6], [4, 11], [6, 8]]
     assert [row["ratio"] for row in rows] == [1, 2, 1]  # the second: of 3, 0.5 and 2
+    assert [row["ratio_quartiles"] for row in rows] == [[1, 1], [1.25, 2.5], [1, 1]]
+    assert [row["multiply_adds_ratio"] for row in rows] == [1, 2, 1]
 
 
 def test_the_table_counts_per_image():
     rows = [
-        {"kind": "network", "what": "x" * 50, "size": 640, "images": 1, "median": 0.25,
-         "ratio": 1.0, "parameters": 489015, "multiply_adds": 1_014_656_800},
+        {"kind": "network", "what": "x" * 50, "runtime": "onnx", "size": 640, "images": 1,
+         "median": 0.25, "ratio": 1.0, "parameters": 489015, "multiply_adds": 1_014_656_800,
+         "multiply_adds_ratio": 0.5, "bytes": 2_345_678},
         {"kind": "data", "what": "data", "images": 64, "median": 0.64, "ratio": 1.0},
     ]  # fmt: skip
-    _, first, second = bench.table(rows).splitlines()
-    assert first.split() == ["x" * 40, "640", "489,015", "1.015", "G", "250.00", "4.0", "1.00"]
+    head, first, second = timing.table(rows).splitlines()
+    assert first.split() == [
+        "x" * 40, "onnx", "640", "489,015", "2,346", "1.015", "G", "0.50", "250.00", "4.0", "1.00",
+    ]  # fmt: skip
     assert second.split() == ["data", "10.00", "100.0", "1.00"]
+    assert head.index("ms/image") + len("ms/image") == second.index("10.00") + len("10.00")
 
 
 def test_plausible_outputs_let_few_priors_pass():
@@ -87,10 +131,44 @@ def test_plausible_outputs_let_few_priors_pass():
     assert len(found.scores[0]) == pytest.approx(16_800 * workloads.PASSING, rel=0.3)
 
 
+@pytest.fixture
+def complaint(tmp_path):
+    """``complaint("a=1")``: the sentence that the command ends with."""
+
+    def run(*overrides):
+        configuration = composed("benchmark", tmp_path / "run", *overrides)
+        with configuration as config, pytest.raises(SystemExit) as stop:
+            bench.main.__wrapped__(config)
+        assert isinstance(stop.value.code, str), stop.value.code
+        assert "\n" not in stop.value.code
+        return stop.value.code.removeprefix("error: ")
+
+    return run
+
+
 @pytest.mark.parametrize("option", ["rounds=0", "threads=0", "sizes=[64,0]"])
-def test_wrong_options(tmp_path, option):
-    with (
-        composed("benchmark", tmp_path, option) as config,
-        pytest.raises(ValueError, match="rounds, threads and sizes of at least 1, got"),
-    ):
-        bench.benchmark(config, tmp_path)
+def test_wrong_numbers(option, complaint):
+    assert "rounds, threads and sizes of at least 1, got" in complaint(option)
+
+
+@pytest.mark.parametrize("option", ["what=[]", "what=speed", "what=[network,speed]"])
+def test_nothing_of_the_kind(option, complaint):
+    found = complaint(option)
+    assert found.startswith("expected what to be some of network, decoding, data, evaluator; got [")
+
+
+def test_files_that_are_none(complaint, tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"nothing")
+    fabricate_onnx(tmp_path / "b.onnx", format=None)
+    for name, sentence in {
+        "a.onnx": "expected an ONNX file that ONNX Runtime ",
+        "b.onnx": "expected an ONNX file of src.export, format 1, got format None",
+        "c.onnx": "expected an ONNX file, found none at",
+        "c.ckpt": "expected a checkpoint file, found none at",
+    }.items():
+        assert complaint(f"checkpoints=[{tmp_path / name}]").startswith(sentence)
+
+
+def test_exported_files_run_on_the_cpu(complaint):
+    found = complaint("checkpoints=[b.onnx]", "device=meta")
+    assert found.startswith("expected device=cpu beside b.onnx, which ONNX Runtime runs on the CPU")

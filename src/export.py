@@ -1,0 +1,145 @@
+"""Export a network to run without this package: ``python -m src.export checkpoint=...``.
+
+Writes an ONNX file, runs it with ONNX Runtime on images and compares; a file that does not compute
+what the checkpoint does is not kept. ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src import checkpoint
+from src.command import command
+from src.data.datamodule import FaceDataModule
+from src.data.dataset import read_image
+from src.deploy import SUFFIX, OnnxNetwork, differences, export_onnx, require
+from src.entry import one_sentence, record, run_folder, write_json
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("onnx",)
+
+PHOTOS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+def export(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Export what ``config`` names; writes the file and ``export.json``.
+
+    Returns:
+        The content of ``export.json``: ``file``, its ``bytes``, ``format``, ``opset``, ``decode``,
+        ``parameters``, ``seconds`` (of the export), ``differences`` (per output the ``largest``
+        absolute one, the ``scale``, which is the largest absolute value, and their quotient
+        ``relative``), ``tolerance`` (of the last), ``images`` and ``shapes`` compared.
+
+    Raises:
+        ValueError: settings that cannot be, or a file that computes something else.
+    """
+    if config.format not in FORMATS:
+        raise ValueError(f"expected a format of {', '.join(FORMATS)}; got {config.format!r}")
+    if not 0 < config.tolerance < 1 or config.num_images < 1:
+        raise ValueError(
+            "expected a tolerance between 0 and 1 and at least 1 image, got "
+            f"{config.tolerance} and {config.num_images}"
+        )
+    require("onnx", "onnxscript", "onnxruntime")  # before anything that takes time
+    model = checkpoint.load(config.checkpoint).model
+    file = _file(config, folder)
+    record(folder, config)
+    images = _images(config)
+    batches = _batches([read_image(image) for image in images])
+    partial = file.with_name(file.name + ".partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.touch()  # where nothing can be written it says so before the export
+    try:
+        start = time.perf_counter()
+        export_onnx(model, partial, decode=config.decode, opset=config.opset)
+        seconds = time.perf_counter() - start
+        network = OnnxNetwork(partial)
+        found = differences(model, network, batches)
+        for name, difference in found.items():
+            if not difference.relative <= config.tolerance:  # NaN is not
+                raise ValueError(
+                    f"expected {name} of the exported network within {config.tolerance:g} of its "
+                    f"scale, got a difference of {difference.largest:.3g} where values reach "
+                    f"{difference.scale:.3g}; no file was kept, please report the network"
+                )
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+    results = {
+        "file": str(file), "bytes": file.stat().st_size, "checkpoint": config.checkpoint,
+        "format": config.format, "opset": config.opset, "decode": config.decode,
+        "parameters": network.metadata["parameters"], "seconds": seconds,
+        "differences": {
+            name: {**value._asdict(), "relative": value.relative} for name, value in found.items()
+        },
+        "tolerance": config.tolerance, "images": [str(image) for image in images],
+        "shapes": [list(batch.shape) for batch in batches],
+    }  # fmt: skip
+    write_json(folder / "export.json", results)
+    listed = ", ".join(f"{name} {value.largest:.2g}" for name, value in found.items())
+    log.info(
+        "%s: %.0f KB in %.0f s; largest difference on %d images: %s",
+        file, results["bytes"] / 1000, seconds, len(images), listed,
+    )  # fmt: skip
+    return results
+
+
+def _file(config: DictConfig, folder: Path) -> Path:
+    if config.output is None:
+        return folder / (Path(config.checkpoint).stem + SUFFIX)
+    file = Path(config.output)
+    if file.suffix != SUFFIX or file.is_dir():
+        raise ValueError(f"expected output=NAME{SUFFIX}, a file, got {file}")
+    return file
+
+
+def _images(config: DictConfig) -> list[Path]:
+    """Those that are compared: of ``source``, else validation images of ``data``."""
+    if config.source is None:
+        data: FaceDataModule = instantiate(config.data, _convert_="all")
+        data.prepare_data()
+        data.setup("validate")
+        return [image.path for image in data.val_annotations[: config.num_images]]
+    source = Path(config.source)
+    if source.is_file():
+        return [source]
+    found = sorted(f for f in source.rglob("*") if f.suffix.lower() in PHOTOS and f.is_file())
+    if not found:
+        raise ValueError(
+            f"expected an image or a folder of images at source={source}, found none ending in "
+            f"{', '.join(sorted(PHOTOS))}"
+        )
+    return found[: config.num_images]
+
+
+def _batches(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Each image [H, W, 3] by itself, and a batch of two, as [B, 3, H, W].
+
+    The two are the first image and its mirror image without their last row and column: so odd and
+    even sides are both seen, which a graph may treat differently.
+    """
+    first = images[0]
+    height, width = (max(1, side - 1) for side in first.shape[:2])
+    part = first[:height, :width]
+    batches = [*(image[None] for image in images), np.stack([part, part[:, ::-1]])]
+    return [np.ascontiguousarray(batch.transpose(0, 3, 1, 2)) for batch in batches]
+
+
+@command("export")
+@one_sentence
+def main(config: DictConfig) -> None:
+    export(config, run_folder())
+
+
+if __name__ == "__main__":
+    main()
