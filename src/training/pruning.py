@@ -88,7 +88,12 @@ class PruningModule(DetectorModule):
         return {**super().run_settings(), "pruning": self.pruner.settings()}
 
     def facts(self) -> dict[str, Any]:
-        return {**super().facts(), "pruning": {"rates": self.pruner.plan.rates}}
+        facts, plan = super().facts(), self.pruner.plan
+        return {
+            **facts,
+            "parameters": int(self.pruner.cost.parameters(plan.kept)),  # of the result
+            "pruning": {"rates": plan.rates, "parameters_before": facts["parameters"]},
+        }
 
 
 class DistilledPruningModule(PruningModule, DistillationModule):
