@@ -32,7 +32,8 @@ def check_types(config: DictConfig) -> None:
     if wrong:
         # Settings appear again wherever they are passed on; people set them by the short name.
         key, value, hint = min(wrong, key=lambda found: len(found[0]))
-        raise ValueError(f"expected {key} to be {_described(hint)}, got {value!r}; set {key}=")
+        setting = key.partition("[")[0]
+        raise ValueError(f"expected {key} to be {_described(hint)}, got {value!r}; set {setting}=")
 
 
 def _arguments(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
@@ -52,14 +53,19 @@ def _arguments(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _elements(path: str, node: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Key, value and annotation of what a list or a table holds."""
+    """Key, value and annotation of what a list or a table holds, and of what that holds."""
     origin, kinds = get_origin(hint), get_args(hint)
     if not (isinstance(origin, type) and kinds):
         return
+    found: list[tuple[str, Any]] = []
     if isinstance(node, dict) and issubclass(origin, Mapping):
-        yield from ((f"{path}.{name}", value, kinds[-1]) for name, value in node.items())
-    if isinstance(node, list) and issubclass(origin, Sequence):
-        yield from ((f"{path}[{index}]", value, kinds[0]) for index, value in enumerate(node))
+        found = [(f"{path}.{name}", value) for name, value in node.items()]
+    elif isinstance(node, list) and issubclass(origin, Sequence):
+        found = [(f"{path}[{index}]", value) for index, value in enumerate(node)]
+    kind = kinds[-1] if isinstance(node, dict) else kinds[0]
+    for key, value in found:
+        yield key, value, kind
+        yield from _elements(key, value, kind)
 
 
 def _hints(target: Any) -> Mapping[str, Any]:

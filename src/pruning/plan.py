@@ -149,6 +149,8 @@ def kept_channels(variable: Variable, rate: float, blocks: int = 1, multiple: in
     that have at least twice as many channels; hidden units of attention are too few.
     """
     size = len(variable.channels)
+    if rate <= 0:
+        return size
     step = math.lcm(blocks, multiple)
     if 2 * step > size:
         step = blocks

@@ -185,8 +185,7 @@ class SoftPruner:
 
     def settings(self) -> dict[str, Any]:
         """What makes the pruning, as plain values; a resumed run must have the same."""
-        settings = dataclasses.asdict(self.spec)
-        return {**settings, "rates": self.plan.rates, "bounds": dict(self.spec.bounds)}
+        return dataclasses.asdict(self.spec)
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs, as plain data; ``kept`` and ``frozen`` are what others read."""

@@ -21,7 +21,7 @@ def remove(model: FaceDetector, wiring: Wiring, kept: np.ndarray) -> FaceDetecto
 
     Returns:
         A network whose configuration holds its ``widths``, with the weights and statistics of what
-        stays, on the device and in the mode of ``model``.
+        stays, on the device, of the type and in the mode of ``model``.
     """
     widths = {
         name: int(kept[variable.channels].sum())
@@ -40,8 +40,8 @@ def remove(model: FaceDetector, wiring: Wiring, kept: np.ndarray) -> FaceDetecto
     for mine, theirs in zip(smaller.modules(), model.modules(), strict=True):
         if isinstance(mine, nn.BatchNorm2d) and isinstance(theirs, nn.BatchNorm2d):
             mine.momentum = theirs.momentum  # recipes change it
-    smaller.load_state_dict(state)
-    return smaller.to(model.mean.device).train(model.training)
+    smaller.to(model.mean).load_state_dict(state)  # after: weights keep their precision
+    return smaller.train(model.training)
 
 
 def absent(coupling: Coupling, kept: np.ndarray, tensor: Tensor) -> Tensor:

@@ -186,10 +186,12 @@ class DetectorModule(EvaluatorModule):
         for options in ("model", "kd", "pruning"):
             ours, theirs = settings.get(options) or {}, facts.get(options) or {}
             if ours != theirs:
+                found = f"with {checkpoint.differences(ours, theirs)}"
+                if not (ours and theirs):
+                    found = f"with {options}" if theirs else f"without {options}"
                 raise ValueError(
-                    "expected a checkpoint of the configured run to resume from, got one with "
-                    f"{checkpoint.differences(ours, theirs)}; resume with the {options} options "
-                    "of that run, or start another with run=NAME"
+                    f"expected a checkpoint of the configured run to resume from, got one {found}; "
+                    f"resume with the {options} options of that run, or start another with run=NAME"
                 )
 
     def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:

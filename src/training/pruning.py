@@ -50,10 +50,17 @@ class PruningModule(DetectorModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         pruner, spec = self.pruner, self.pruner.spec
-        if pruner.frozen:
-            return
         progress = (self.global_step + 1) / int(self.trainer.estimated_stepping_batches)
-        if progress >= spec.freeze:
+        if not pruner.frozen:
+            self._advance(progress)
+        asked = 1.0 if pruner.frozen else spec.rise(progress)
+        values = {f"rate_{name}": asked * rate for name, rate in pruner.plan.rates.items()}
+        values |= {"temperature": spec.temperature(progress), **pruner.log_values()}
+        self.log_dict({f"prune/{name}": value for name, value in values.items()}, batch_size=1)
+
+    def _advance(self, progress: float) -> None:
+        pruner = self.pruner
+        if progress >= pruner.spec.freeze:
             pruner.rank()
         pruner.advance(progress)
         if pruner.frozen:
@@ -62,10 +69,6 @@ class PruningModule(DetectorModule):
                 "step %d: the choice of filters stands, %.0f parameters",
                 self.global_step, pruner.log_values()["parameters"],
             )  # fmt: skip
-        asked = 1.0 if pruner.frozen else spec.rise(progress)
-        values = {f"rate_{name}": asked * rate for name, rate in pruner.plan.rates.items()}
-        values |= {"temperature": spec.temperature(progress), **pruner.log_values()}
-        self.log_dict({f"prune/{name}": value for name, value in values.items()}, batch_size=1)
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
