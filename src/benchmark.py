@@ -25,6 +25,7 @@ from src.command import command
 from src.complexity import complexity
 from src.data.dataset import FaceDataset
 from src.deploy import SUFFIX, OnnxNetwork
+from src.detection.decoding import Decoder
 from src.detector import find_device
 from src.entry import one_sentence, record, run_folder, write_json
 from src.evaluation import wider_ap
@@ -58,23 +59,25 @@ def benchmark(config: DictConfig, folder: Path) -> dict[str, Any]:
     (pixels), ``parameters``, ``multiply_adds``, ``bytes`` (of the file) and ``images``; ``seconds``
     of every round and what :func:`src.timing.time_in_turn` makes of them.
     """
-    if min(config.rounds, config.threads, *config.sizes) < 1:
+    sizes = [config.sizes] if isinstance(config.sizes, int) else list(config.sizes)
+    if not sizes or min(config.rounds, config.threads, *sizes) < 1:
         raise ValueError(
             "expected rounds, threads and sizes of at least 1, got "
-            f"{config.rounds}, {config.threads} and {list(config.sizes)}"
+            f"{config.rounds}, {config.threads} and {sizes}"
         )
     wanted = [config.what] if isinstance(config.what, str) else list(config.what)
     if not wanted or not set(wanted) <= set(WHAT):
         raise ValueError(f"expected what to be some of {', '.join(WHAT)}; got {wanted}")
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
-    paths = [config.checkpoints] if isinstance(config.checkpoints, str) else config.checkpoints
+    paths = config.checkpoints or []
+    paths = [paths] if isinstance(paths, str) else paths
     device = _device(config.device, paths)
     record(folder, config)
     jobs: list[Job] = []
     if {"network", "decoding"} & set(wanted):
         networks = load_networks(paths, config.threads, device)
-        found = network_jobs(config, networks, device)
+        found = network_jobs(networks, sizes, instantiate(config.decoder), device)
         jobs += [job for job in found if job[0]["kind"] in wanted]
     if "data" in wanted:
         jobs.append(data_job(config))
@@ -121,11 +124,10 @@ def _eager(row: dict[str, Any], model: FaceDetector, device: torch.device) -> Ne
 
 
 def network_jobs(
-    config: DictConfig, networks: Sequence[Network], device: torch.device
+    networks: Sequence[Network], sizes: Sequence[int], decoder: Decoder, device: torch.device
 ) -> Iterator[Job]:
     """Each network on one image of each size, and the decoding of one image."""
-    decoder = instantiate(config.decoder)
-    for size in config.sizes:
+    for size in sizes:
         image = np.random.default_rng(0).integers(0, 256, (1, 3, size, size), dtype=np.uint8)
         for network in networks:
             cost = complexity(network.model, size, size)._asdict()

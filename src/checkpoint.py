@@ -124,7 +124,8 @@ def architecture(path: str | None) -> dict[str, Any]:
     """
     if path is None:
         raise ValueError(
-            "expected init.model=FILE with model=checkpoint, got none; name the file of the network"
+            "expected the file of a network beside model=checkpoint, got none; add "
+            "init.model=FILE, or checkpoint=FILE for python -m src.summary"
         )
     return load(path).model.config
 
@@ -155,7 +156,11 @@ def load_backbone(path: str | Path, model: FaceDetector) -> None:
     Raises:
         ValueError: the file has no such backbone.
     """
-    state = _state_dict(read(path), path)
+    content = read(path)
+    state = _state_dict(content, path)
+    if "masks" in content.get("featherface", {}):  # what is masked has no weights
+        source = load(path).model.state_dict()
+        state = {PREFIX + key: value for key, value in source.items()}
     ours = {
         key.removeprefix(PREFIX + "backbone."): value
         for key, value in state.items()

@@ -26,7 +26,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], A
     """Make a function of the configuration ``conf/<name>.yaml`` an entry point."""
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
-        ours = _RAISE not in os.environ
+        ours = os.environ.get(_RAISE) != "1"
 
         @functools.wraps(task)
         def started(config: DictConfig) -> Any:
@@ -69,9 +69,15 @@ def refusal(error: Exception, name: str, arguments: Sequence[str]) -> str:
     if isinstance(error, ConfigCompositionException) and unknown:
         key, path = unknown.groups()
         parent = path.removesuffix(key).rstrip(".")
-        known = _settings(name, [a for a in arguments if not a.startswith(path)], parent)
+        known = _settings(name, [a for a in arguments if not _sets(a, path)], parent)
         return f"expected a setting of {parent or name} among {known}; got {key!r}"
     return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def _sets(override: str, path: str) -> bool:
+    """Whether an override gives ``path`` a value, by its name or in a table."""
+    key, _, value = override.lstrip("+~").partition("=")
+    return key == path or (path.startswith(f"{key}.") and value.startswith("{"))
 
 
 def _settings(name: str, overrides: Sequence[str], parent: str) -> str:

@@ -38,6 +38,9 @@ from src.training.evaluator import score
 
 log = logging.getLogger(__name__)
 
+TOLERANCE = 1e-3
+"""Of outputs, relative: rounding stays far below, a channel out of place far above."""
+
 
 def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
     """Prune what ``config`` names; writes ``pruned.ckpt``, ``pruning.json`` and ``widths.png``.
@@ -56,6 +59,11 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
         raise ValueError(
             "expected pruning=one_shot or pruning=none of python -m src.prune, got pruning=soft; "
             "python -m src.train pruning=soft prunes along a training"
+        )
+    if config.trainer.devices != 1 or config.trainer.num_nodes != 1:
+        raise ValueError(
+            f"expected one device for python -m src.prune, got trainer.devices="
+            f"{config.trainer.devices} and trainer.num_nodes={config.trainer.num_nodes}"
         )
     spec: PruningSpec | None = instantiate(config.pruning, _convert_="all")
     model = checkpoint.load(config.checkpoint).model
@@ -82,6 +90,10 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
         images = training_images(datamodule, config.recalibration.batches)
         recalibrate(pruned, tqdm(images, total=config.recalibration.batches, disable=None))
         pruned.cpu()
+    facts = {"from": config.checkpoint}
+    facts |= {name: results[name] for name in ("rates", "realised_rates") if name in results}
+    file = folder / "pruned.ckpt"
+    checkpoint.save(file, pruned, metrics={}, pruning=facts)  # before what may fail
     metrics: dict[str, float] = {}
     if config.measure_ap:
         metrics = dict(
@@ -90,9 +102,7 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
                 views=instantiate(config.views, _convert_="all"), trainer=config.trainer,
             ).metrics
         )  # fmt: skip
-    facts = {name: results[name] for name in ("rates", "realised_rates") if name in results}
-    file = folder / "pruned.ckpt"
-    checkpoint.save(file, pruned, metrics=metrics, pruning={"from": config.checkpoint, **facts})
+        checkpoint.save(file, pruned, metrics=metrics, pruning=facts)
     both = [complexity(each, config.height, config.width) for each in (model, pruned)]
     results |= {
         "parameters": [each.parameters for each in both],
@@ -112,7 +122,11 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
 def masked_difference(
     model: FaceDetector, pruned: FaceDetector, masks: Masks, kept: np.ndarray
 ) -> float:
-    """Largest absolute difference of the outputs on an image of noise: what removal changed."""
+    """Largest absolute difference of the outputs on an image of noise: what removal changed.
+
+    Raises:
+        ValueError: it changed more than rounding does.
+    """
     pixels = torch.randint(0, 256, (1, 3, 256, 320), generator=torch.Generator().manual_seed(0))
     masks.values = torch.from_numpy(kept).float()
     with torch.inference_mode():
@@ -120,14 +134,26 @@ def masked_difference(
         masked = model(model.normalise(pixels))
         masks.detach()
         removed = pruned(pruned.normalise(pixels))
-    return max(float((a - b).abs().max()) for a, b in zip(masked, removed, strict=True))
+    difference = max(float((a - b).abs().max()) for a, b in zip(masked, removed, strict=True))
+    scale = max(float(output.abs().max()) for output in masked)
+    if not difference <= TOLERANCE * scale:  # NaN is not
+        raise ValueError(
+            f"expected the pruned network to compute what the masked one does, got a difference of "
+            f"{difference:.3g} where outputs reach {scale:.3g}; please report the network"
+        )
+    return difference
 
 
 def training_images(datamodule: FaceDataModule, count: int) -> Iterator[torch.Tensor]:
     """``count`` batches of augmented training images, the same for the same seed."""
-    loader = datamodule.train_dataloader()
-    epochs = (batch.images for _ in itertools.count() for batch in loader)
-    return itertools.islice(epochs, count)
+    loader: Any = datamodule.train_dataloader()
+
+    def epochs() -> Iterator[torch.Tensor]:
+        for epoch in itertools.count():
+            loader.sampler.set_epoch(epoch)
+            yield from (batch.images for batch in loader)
+
+    return itertools.islice(epochs(), count)
 
 
 def summary(results: dict[str, Any]) -> str:

@@ -59,7 +59,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 _HEADS = [
-    "", "runtime", "size", "parameters", "KB", "mult-adds", "ratio", "ms/image", "images/s", "ratio"
+    "", "runtime", "size", "parameters", "file KB", "mult-adds", "ratio", "ms/image", "images/s",
+    "ratio",
 ]  # fmt: skip
 """The first ratio is that of multiply-adds, the second that of times."""
 

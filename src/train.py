@@ -32,7 +32,7 @@ def train(config: DictConfig, folder: Path) -> float:
     """Train what ``config`` describes in ``folder``; returns the best mean average precision.
 
     Writes ``checkpoints/{best,last}.ckpt``, ``metrics.json``, ``metrics.csv``, ``config.yaml``,
-    ``composed.yaml``, ``run.json`` and ``pictures/``.
+    ``composed.yaml``, ``run.json`` and ``pictures/``; with ``pruning=soft`` ``pruning.json``, too.
     """
     check_processes(config)
     check_counts(config)
@@ -68,6 +68,7 @@ def train(config: DictConfig, folder: Path) -> float:
             if resumed is not None and isinstance(logger, RunCSVLogger):
                 logger.resume_at(resumed["global_step"])
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+        module.check_finished(how_to_resume(config))
         if module.evaluated_step != trainer.global_step:  # the end lay between two validations
             # What is measured is what is on disk: the averaged weights, where there are such, also
             # of a run that was killed after its last step.

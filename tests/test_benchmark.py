@@ -82,7 +82,8 @@ def test_decoding_needs_no_checkpoint(tmp_path):
 def test_the_presets_are_measured_without_checkpoints(tmp_path):
     device = torch.device("cpu")
     with composed("benchmark", tmp_path, "sizes=[32]", "device=cpu") as config:
-        jobs = list(bench.network_jobs(config, bench.load_networks([], 1, device), device))
+        presets = bench.load_networks([], 1, device)
+        jobs = list(bench.network_jobs(presets, config.sizes, Decoder(), device))
     assert [row["what"] for row, _ in jobs] == [
         "v1_489015", "v1_493778", "v1_487103", "v1_592371", "decoding and suppression",
     ]  # fmt: skip
@@ -146,7 +147,7 @@ def complaint(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("option", ["rounds=0", "threads=0", "sizes=[64,0]"])
+@pytest.mark.parametrize("option", ["rounds=0", "threads=0", "sizes=[64,0]", "sizes=0", "sizes=[]"])
 def test_wrong_numbers(option, complaint):
     assert "rounds, threads and sizes of at least 1, got" in complaint(option)
 

@@ -129,3 +129,8 @@ def test_the_backbone_of_a_detector(model, tmp_path):
 def test_differences_are_those_alone():
     ours, theirs = {"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}
     assert checkpoint.differences(ours, theirs) == "b=3 (not 2), c=4 (not None)"
+
+
+def test_what_is_missing_is_none():
+    """Configurations of older files lack settings that came later."""
+    assert checkpoint.differences({"a": 1, "widths": None}, {"a": 1}) == ""

@@ -142,8 +142,9 @@ def test_batches_go_on_after_the_last(tree):
         data = instantiate(config.data, _convert_="all")
     data.prepare_data()
     data.setup()
-    batches = list(training_images(data, 5))  # three of them an epoch
-    assert [tuple(batch.shape) for batch in batches] == [(2, 3, 64, 64)] * 5
+    batches = list(training_images(data, 6))  # three of them an epoch
+    assert [tuple(batch.shape) for batch in batches] == [(2, 3, 64, 64)] * 6
+    assert not torch.equal(torch.cat(batches[:3]).sum(), torch.cat(batches[3:]).sum())  # new crops
 
 
 @pytest.mark.slow
@@ -296,7 +297,20 @@ def test_model_checkpoint_needs_a_file(tree, tmp_path):
     with (
         composed("train", tmp_path, *options) as config,
         pytest.raises(
-            Exception, match=r"expected init\.model=FILE with model=checkpoint, got none"
+            Exception, match=r"expected the file of a network .*got none; add init\.model=FILE"
         ),
     ):
         train(config, tmp_path)
+
+
+def test_one_device_is_enough(run, student):
+    with pytest.raises(ValueError, match=r"one device .*got trainer\.devices=2"):
+        run(student, "trainer.devices=2")
+
+
+def test_a_network_that_removal_changes_is_not_kept(run, student, tmp_path, monkeypatch):
+    """Which would be a mistake of ours."""
+    monkeypatch.setattr("src.prune.remove", lambda model, wiring, kept: featherface_v1(channels=8))
+    with pytest.raises(ValueError, match=r"expected the pruned network to compute what the masked"):
+        run(student)
+    assert not (tmp_path / "run" / "pruned.ckpt").exists()

@@ -122,6 +122,7 @@ class Wiring:
         self.shuffles: list[tuple[nn.Module, Channels]] = []
         self.num_channels = 0
         self._channels: dict[str, Channels] = {}
+        self._blocks: dict[str, int] = {}
         for name, width in widths.items():
             if name in tied:
                 self._channels[name] = self._channels[tied[name]]
@@ -138,15 +139,19 @@ class Wiring:
 
     def blocks(self, variable: Variable) -> int:
         """In how many equal parts the channels are kept equally: groups of the convolutions."""
-        groups = [
-            coupling.groups
-            for coupling in self.couplings
-            if coupling.groups > 1
-            and any(
-                np.isin(variable.channels[0], axis) for axis in coupling.axes if axis is not None
-            )
-        ]
-        return math.lcm(*groups) if groups else 1
+        if variable.name not in self._blocks:  # asked for at every step of a soft pruning
+            groups = [
+                coupling.groups
+                for coupling in self.couplings
+                if coupling.groups > 1
+                and any(
+                    np.isin(variable.channels[0], axis)
+                    for axis in coupling.axes
+                    if axis is not None
+                )
+            ]
+            self._blocks[variable.name] = math.lcm(*groups)
+        return self._blocks[variable.name]
 
     # What wire methods say
 

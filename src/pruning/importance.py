@@ -52,7 +52,8 @@ def importance(
 
     Args:
         wiring: of the network, whose weights are read without masks.
-        criterion: one of :data:`IMPORTANCES`.
+        criterion: one of :data:`IMPORTANCES`. Two filters are equally far from each other, so
+            ``fpgm`` compares their L2.
         bn_fold: see above; ``bn_gamma`` and ``random`` read no filters.
         seed: of ``random``.
 
@@ -86,6 +87,8 @@ def _scores(
         if norms:
             factors = [_of(block, m, m.norm.weight.double().abs()) for m in norms]
             return l1(torch.cat([_scaled(f[:, None]) for f in factors], dim=1)).cpu().numpy()
+        criterion = "l2"
+    if criterion == "fpgm" and len(block) <= 2:  # as far from each other: a tie
         criterion = "l2"
     rows = [_scaled(_of(block, maker, _rows(maker, bn_fold))) for maker in makers]
     return ROW_SCORES[criterion](torch.cat(rows, dim=1)).cpu().numpy()

@@ -29,11 +29,12 @@ class Masks:
 
     Attributes:
         values: factor of every channel, by id, 0 to 1, float32.
+        floor: as above; a tensor too, since compiled networks see a changed number as new code.
     """
 
     def __init__(self, wiring: Wiring, *, floor: float = 0.0) -> None:
         self.values = torch.ones(wiring.num_channels)
-        self.floor = floor
+        self.floor = torch.tensor(floor)
         self._sites = wiring.sites
         self._at_work: list[_Hook] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -55,7 +56,7 @@ class Masks:
 
     def to(self, device: torch.device) -> None:
         """Keep the factors on the device where the network runs."""
-        self.values = self.values.to(device)
+        self.values, self.floor = self.values.to(device), self.floor.to(device)
         for hook in self._at_work:
             hook.channels = hook.channels.to(device)
 
@@ -77,19 +78,18 @@ class _Hook:
             (x,) = inputs
             peak = x.masked_fill(shaped == 0, -torch.inf).amax(dim=1, keepdim=True)
             return torch.cat([peak, x.sum(dim=1, keepdim=True) / factors.sum()], dim=1)
-        return _Scale.apply(output, shaped, self.masks.floor)
+        return _Scale.apply(output, shaped, self.masks.floor.to(output.device, output.dtype))
 
 
 class _Scale(torch.autograd.Function):
     """y = m x with the gradient max(m, floor)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factors: Tensor, floor: float) -> Tensor:
-        ctx.save_for_backward(factors)
-        ctx.floor = floor
+    def forward(ctx: Any, x: Tensor, factors: Tensor, floor: Tensor) -> Tensor:
+        ctx.save_for_backward(factors, floor)
         return x * factors
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (factors,) = ctx.saved_tensors
-        return gradient * factors.clamp(min=ctx.floor), None, None
+        factors, floor = ctx.saved_tensors
+        return gradient * torch.maximum(factors, floor), None, None

@@ -35,7 +35,7 @@ class PruningSpec:
         bounds: group -> lowest and highest rate.
         parameters: of the pruned network, a share of the present ones up to 1 or a number: every
             group without a rate goes equally far from the lower to the upper of its bounds; None:
-            such groups stay at the lower.
+            such groups stay at the lower. Where all have rates, these decide.
         multiple: widths are rounded to multiples of this where they can be; 1: not at all.
         importance: criterion, see :data:`src.pruning.importance.IMPORTANCES`.
         bn_fold: fold norms into the filters that are compared.
@@ -80,6 +80,8 @@ class PruningSpec:
             )
         if self.multiple < 1:
             raise ValueError(f"expected pruning.multiple of at least 1, got {self.multiple}")
+        if self.seed < 0:
+            raise ValueError(f"expected pruning.seed of at least 0, got {self.seed}")
         if self.importance not in IMPORTANCES:
             raise ValueError(
                 f"expected pruning.importance of {', '.join(IMPORTANCES)}; got {self.importance!r}"
@@ -100,9 +102,14 @@ class PruningSpec:
                     f"group, got {rate}; it has {', '.join(g for g in GROUPS if g in present)}"
                 )
         low = self._at(0.0, present)
-        if self.parameters is None or all(rate is not None for rate in self.rates.values()):
-            return Plan(low, self.kept(wiring, low))
         dense = [len(variable.channels) for variable in wiring.variables]
+        if self.multiple > max(dense):
+            raise ValueError(
+                f"expected pruning.multiple of at most {max(dense)}, the widest layer, got "
+                f"{self.multiple}"
+            )
+        if self.parameters is None or all(self.rates[name] is not None for name in present):
+            return Plan(low, self.kept(wiring, low))
         whole = int(cost.parameters(dense))
         budget = self.parameters * whole if self.parameters <= 1 else self.parameters
 

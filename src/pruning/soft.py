@@ -104,8 +104,8 @@ class SoftPruner:
         self.masks.detach()
         values, floor = self.masks.values, self.masks.floor
         self.wiring = wiring_of(self.model)
-        self.masks = Masks(self.wiring, floor=floor).attach()
-        self.masks.values = values
+        self.masks = Masks(self.wiring).attach()
+        self.masks.values, self.masks.floor = values, floor
         self.masks.to(device)
 
     def rank(self) -> None:
@@ -125,7 +125,8 @@ class SoftPruner:
         counts = self.plan.kept if self.frozen else self.spec.kept(self.wiring, rates)
         self.kept = keep(self.wiring, self.scores, counts)
         if self.frozen:
-            values, self.masks.floor = self.kept.astype(float), 0.0
+            values = self.kept.astype(float)
+            self.masks.floor.zero_()
         else:
             values = self._soft(self.spec.temperature(progress))
         self.masks.values.copy_(torch.from_numpy(values))
@@ -203,4 +204,4 @@ class SoftPruner:
         self.scores = state["scores"].numpy().copy()
         self.masks.values.copy_(state["factors"])
         if self.frozen:
-            self.masks.floor = 0.0
+            self.masks.floor.zero_()

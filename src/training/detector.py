@@ -185,14 +185,22 @@ class DetectorModule(EvaluatorModule):
         settings = {"model": self.model.config, **self.run_settings()}
         for options in ("model", "kd", "pruning"):
             ours, theirs = settings.get(options) or {}, facts.get(options) or {}
-            if ours != theirs:
-                found = f"with {checkpoint.differences(ours, theirs)}"
+            differences = checkpoint.differences(ours, theirs)
+            if differences:
+                found = f"with {differences}"
                 if not (ours and theirs):
                     found = f"with {options}" if theirs else f"without {options}"
                 raise ValueError(
                     f"expected a checkpoint of the configured run to resume from, got one {found}; "
                     f"resume with the {options} options of that run, or start another with run=NAME"
                 )
+
+    def check_finished(self, how_to_resume: str) -> None:
+        """Refuse to take a run for finished that is not.
+
+        Raises:
+            ValueError: saying what is missing.
+        """
 
     def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         self.check_resumable(checkpoint_)

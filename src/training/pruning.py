@@ -37,6 +37,7 @@ class PruningModule(DetectorModule):
         super().__init__(model, objective, **settings)
         self.pruner = SoftPruner(model, pruning)
         self._ranked_epoch = -1
+        self._masked_step = -1
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -45,10 +46,13 @@ class PruningModule(DetectorModule):
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         if self._ranked_epoch < self.current_epoch:  # an epoch resumed in the middle has its ranks
-            self.pruner.rank()
+            self._rank()
             self._ranked_epoch = self.current_epoch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if self.global_step == self._masked_step:  # of several batches per step the first
+            return
+        self._masked_step = self.global_step
         pruner, spec = self.pruner, self.pruner.spec
         progress = (self.global_step + 1) / int(self.trainer.estimated_stepping_batches)
         if not pruner.frozen:
@@ -58,10 +62,15 @@ class PruningModule(DetectorModule):
         values |= {"temperature": spec.temperature(progress), **pruner.log_values()}
         self.log_dict({f"prune/{name}": value for name, value in values.items()}, batch_size=1)
 
+    def _rank(self) -> None:
+        """Every process takes the scores of the first: statistics of norms may differ."""
+        self.pruner.rank()
+        self.pruner.scores = self.trainer.strategy.broadcast(self.pruner.scores)
+
     def _advance(self, progress: float) -> None:
         pruner = self.pruner
         if progress >= pruner.spec.freeze:
-            pruner.rank()
+            self._rank()
         pruner.advance(progress)
         if pruner.frozen:
             pruner.clear(self.trainer.optimizers)
@@ -86,6 +95,15 @@ class PruningModule(DetectorModule):
         masks = checkpoint_["featherface"]["masks"]
         self.pruner.load_state(masks)
         self._ranked_epoch = masks["ranked_epoch"]
+
+    def check_finished(self, how_to_resume: str) -> None:
+        if not self.pruner.frozen:
+            raise ValueError(
+                f"expected the training to reach {self.pruner.spec.freeze:.0%} of its "
+                f"{int(self.trainer.estimated_stepping_batches)} steps, where the choice of "
+                f"filters is made, got its end at step {self.global_step}; {how_to_resume} "
+                "continues"
+            )
 
     def run_settings(self) -> dict[str, Any]:
         return {**super().run_settings(), "pruning": self.pruner.settings()}

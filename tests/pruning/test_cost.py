@@ -39,12 +39,6 @@ def test_equal_to_built_networks(name):
     check(name, 1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
-def test_equal_to_many_built_networks(name):
-    check(name, 20)
-
-
 @pytest.mark.parametrize("name", all_but_slow("v1_592371", "nano_b"))
 def test_parameters(name):
     model = network(name)

@@ -8,7 +8,7 @@ import torch
 from random_networks import network
 from torch import nn
 
-from src.models import wiring_of
+from src.models import featherface_v1, wiring_of
 from src.models.channels import Width, Wiring
 from src.pruning import IMPORTANCES, Masks, importance
 from src.pruning.importance import geometric_median, l1, l2
@@ -183,3 +183,19 @@ def test_unknown_criterion(small):
     message = "expected an importance of fpgm, l1, l2, bn_gamma, random; got 'taylor'"
     with pytest.raises(ValueError, match=message):
         importance(wiring_of(small), criterion="taylor")
+
+
+def test_of_two_filters_the_longer_stays():
+    """Their distances are a tie, which would always be lost by the first."""
+    network = featherface_v1("v1_493778", channels=8, bifpn_repeats=1)
+    wiring = wiring_of(network)
+    units = wiring["cbam_c4"]
+    assert len(units) == 2
+    gate = network.neck.attention_in[1].channel
+    for dead in (0, 1):
+        with torch.no_grad():
+            for parameter in gate.parameters():
+                parameter.fill_(0.1)
+            gate.reduce.weight[dead] = gate.reduce.bias[dead] = gate.expand.weight[:, dead] = 0
+        scores = importance(wiring, criterion="fpgm")[units]
+        assert scores[dead] < scores[1 - dead]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from random_networks import (
     NETWORKS,
+    SIZE,
     all_but_slow,
     difference,
     masked,
@@ -22,6 +23,7 @@ from random_networks import (
 from torch import nn
 
 from src import checkpoint
+from src.complexity import complexity
 from src.models import wiring_of
 from src.pruning import Cost, importance, keep, remove
 from src.pruning.masks import Masks
@@ -32,9 +34,16 @@ def seed_of(name: str, number: int) -> int:
 
 
 @torch.no_grad()
-def compare(model, wiring, kept, images) -> tuple[float, float, float]:
-    """Differences in evaluation and in training, and the size of the outputs; leaves no mask."""
+def compare(model, wiring, kept, images, cost) -> tuple[float, float, float]:
+    """Differences in evaluation and in training, and the size of the outputs; leaves no mask.
+
+    And the closed forms of its cost are what is counted of the network that removal built.
+    """
     removed = remove(model.eval(), wiring, kept)
+    counted = complexity(removed, *SIZE)
+    counts = [int(kept[variable.channels].sum()) for variable in wiring.variables]
+    assert cost.parameters(counts) == counted.parameters
+    assert cost.multiply_adds(counts) == counted.multiply_adds
     masks = masked(wiring, kept)
     outputs = model(images)
     in_eval = difference(outputs, removed(images))
@@ -47,6 +56,7 @@ def compare(model, wiring, kept, images) -> tuple[float, float, float]:
 def check_plans(name: str, numbers: range) -> None:
     model = network(name)
     wiring = wiring_of(model)
+    cost = Cost(model, wiring, height=SIZE[0], width=SIZE[1])
     for number in numbers:
         generator = np.random.default_rng(seed_of(name, number))
         plan = random_plan(wiring, generator)
@@ -56,7 +66,7 @@ def check_plans(name: str, numbers: range) -> None:
         masks = masked(wiring, kept)
         restate(model, images, seed_of(name, number))
         masks.detach()
-        in_eval, in_training, size = compare(model, wiring, kept, images)
+        in_eval, in_training, size = compare(model, wiring, kept, images, cost)
         assert in_eval <= 1e-5, (name, number, in_eval, size)
         assert in_training <= 1e-4, (name, number, in_training, size)
         assert 1 < size < 10, (name, number)  # what the tolerances are made for
@@ -255,8 +265,9 @@ def test_published_weights(shared, make_spec, share):
     kept = keep(wiring, importance(wiring), spec.plan(wiring, Cost(model, wiring)).kept)
     noise = torch.randint(0, 256, (2, 3, 96, 128), generator=torch.Generator().manual_seed(0))
     images = model.normalise(noise)
+    cost = Cost(model, wiring, height=SIZE[0], width=SIZE[1])
     momenta = [m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    in_eval, in_training, size = compare(model, wiring, kept, images)
+    in_eval, in_training, size = compare(model, wiring, kept, images, cost)
     assert momenta == [m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert in_eval <= 1e-5
     assert in_training <= 1e-4

@@ -233,3 +233,16 @@ def test_the_smallest_size_within_reach_is_named(student):
     with pytest.raises(ValueError, match=message):
         spec(parameters=1000).plan(wiring, cost)
     assert cost.parameters(spec(parameters=smallest).plan(wiring, cost).kept) == smallest
+
+
+def test_where_every_group_that_is_there_has_a_rate_parameters_says_nothing(small):
+    wiring = wiring_of(small)
+    given = {"backbone_early": 0.1, "backbone_late": 0.2, "bifpn": 0.2, "ssh": 0.1}
+    plan = spec(given, parameters=0.1).plan(wiring, Cost(small, wiring))
+    assert {name: plan.rates[name] for name in given} == given
+
+
+def test_a_multiple_wider_than_every_layer(small):
+    wiring = wiring_of(small)
+    with pytest.raises(ValueError, match=r"pruning\.multiple of at most 256, .*got 257"):
+        spec(multiple=257).plan(wiring, Cost(small, wiring))

@@ -320,3 +320,19 @@ def test_cleared_places_are_those_that_removal_takes_away(make_soft_spec):
     gone = {id(tensor): int(absent_.sum()) for tensor, absent_ in places(pruner)}
     for name, parameter in pruner.model.named_parameters():
         assert parameter.numel() - gone.get(id(parameter), 0) == sizes[name], name
+
+
+@pytest.mark.slow
+def test_compiled_networks_go_on_through_the_freeze(small, make_soft_spec):
+    pruner = SoftPruner(small.train(), make_soft_spec(ssh=0.5))
+    small.compile(backend="aot_eager")
+    pruner.attach(torch.device("cpu"))
+    pruner.rank()
+    images = pixels(0)
+    graphs = set()
+    for progress in (0.2, 0.5, 0.95, 1.0):
+        pruner.advance(progress)
+        sum(output.square().mean() for output in small(images)).backward()
+        graphs.add(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert pruner.frozen
+    assert len(graphs) == 1

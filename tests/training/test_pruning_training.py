@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from src import checkpoint
 from src.complexity import complexity
@@ -263,3 +265,35 @@ def test_what_cannot_be_is_refused_before_anything_is_written(configure, tmp_pat
         train(configure("train", tmp_path, *options), tmp_path)
     assert not (tmp_path / "checkpoints").exists()
     assert not (tmp_path / "run.json").exists()
+
+
+def test_an_end_before_the_choice_is_no_end(configure, tmp_path, monkeypatch):
+    """As trainer.max_time makes one."""
+    monkeypatch.setattr("src.pruning.SoftPruner.advance", lambda self, progress: None)
+    with pytest.raises(ValueError, match=r"reach 90% of its 3 steps.*at step 3; resume=true run="):
+        train(configure("train", tmp_path, *SOFT, "trainer.max_epochs=1"), tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+def test_every_process_takes_the_scores_of_the_first(configure, tmp_path, monkeypatch):
+    """On the CPU each has statistics of its own."""
+    scores = []
+
+    def broadcast(self, value, src=0):
+        if not isinstance(value, np.ndarray) or value.ndim == 0:  # Lightning's own
+            return value
+        scores.append(np.sort(value))  # of another process
+        return scores[-1]
+
+    monkeypatch.setattr(SingleDeviceStrategy, "broadcast", broadcast)
+    train(configure("train", tmp_path, *SOFT, "trainer.max_epochs=1"), tmp_path)
+    assert len(scores) == 2  # at the beginning of the epoch and for the choice
+    found = content(tmp_path)["featherface"]["masks"]["scores"].numpy()
+    assert np.array_equal(found, scores[-1])
+
+
+def test_a_backbone_of_a_pruned_network_is_not_taken_with_its_dead_filters(finished):
+    model = featherface_v1("v1_487103", channels=8, bifpn_repeats=1, cbam_reduction=None)
+    with pytest.raises(ValueError, match="of another shape"):
+        checkpoint.load_backbone(finished / "checkpoints" / "best.ckpt", model)
