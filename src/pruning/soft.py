@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from src.models import FaceDetector, wiring_of
 from src.pruning.cost import Cost
-from src.pruning.importance import importance
+from src.pruning.importance import importance, norm_statistics
 from src.pruning.masks import Masks
 from src.pruning.plan import PruningSpec, keep, realised_rates, widths_table
 from src.pruning.surgery import absent
@@ -98,6 +98,7 @@ class SoftPruner:
         self.kept = np.ones(self.wiring.num_channels, bool)
         self.frozen = False
         self.scores = np.zeros(self.wiring.num_channels)
+        self.statistics = norm_statistics(self.wiring)
 
     def attach(self, device: torch.device) -> None:
         """Put the masks to work, on modules that may have been exchanged since (SyncBatchNorm)."""
@@ -109,11 +110,12 @@ class SoftPruner:
         self.masks.to(device)
 
     def rank(self) -> None:
-        """Score the filters as they are now, without masks."""
+        """Score the filters as they are now, with the norms as they were before the masks."""
         spec = self.spec
         self.scores = importance(
-            self.wiring, criterion=spec.importance, bn_fold=spec.bn_fold, seed=spec.seed
-        )
+            self.wiring, criterion=spec.importance, bn_fold=spec.bn_fold, seed=spec.seed,
+            statistics=self.statistics,
+        )  # fmt: skip
 
     def advance(self, progress: float) -> None:
         """Set the masks for ``progress`` of the training, 0 to 1; once frozen they stay."""
@@ -195,6 +197,7 @@ class SoftPruner:
             "frozen": self.frozen,
             "scores": torch.from_numpy(self.scores),
             "factors": self.masks.values.cpu().clone(),
+            "statistics": [None if s is None else s.cpu() for s in self.statistics],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -203,5 +206,6 @@ class SoftPruner:
         self.frozen = state["frozen"]
         self.scores = state["scores"].numpy().copy()
         self.masks.values.copy_(state["factors"])
+        self.statistics = state["statistics"]
         if self.frozen:
             self.masks.floor.zero_()

@@ -69,8 +69,6 @@ class PruningModule(DetectorModule):
 
     def _advance(self, progress: float) -> None:
         pruner = self.pruner
-        if progress >= pruner.spec.freeze:
-            self._rank()
         pruner.advance(progress)
         if pruner.frozen:
             pruner.clear(self.trainer.optimizers)

@@ -336,3 +336,32 @@ def test_compiled_networks_go_on_through_the_freeze(small, make_soft_spec):
         graphs.add(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     assert pruner.frozen
     assert len(graphs) == 1
+
+
+def test_masks_alone_change_no_rank(small, make_soft_spec):
+    """Statistics that have seen the masks would: a faded channel's variance is small."""
+    pruner = SoftPruner(small.train(), make_soft_spec(backbone_late=0.5, bifpn=0.5))
+    pruner.attach(torch.device("cpu"))
+    pruner.rank()
+    before = pruner.scores.copy()
+    pruner.advance(0.8)
+    with torch.no_grad():
+        for number in range(20):
+            small(pixels(number))
+    pruner.rank()
+    assert np.array_equal(pruner.scores, before)
+    gone = ~pruner.kept
+    seen = importance(pruner.wiring)  # with the statistics of now
+    counts = [int(pruner.kept[variable.channels].sum()) for variable in pruner.wiring.variables]
+    assert (gone & ~keep(pruner.wiring, seen, counts)).sum() < 0.8 * gone.sum()
+
+
+def test_the_choice_is_that_of_the_last_ranking(small, make_soft_spec):
+    """Nothing is exchanged at the freeze, after which little is learned."""
+    pruner = SoftPruner(small, make_soft_spec(ssh=0.5, bifpn=0.3))
+    pruner.rank()
+    pruner.advance(0.89)
+    before = pruner.kept.copy()
+    pruner.advance(0.9)
+    assert pruner.frozen
+    assert np.array_equal(pruner.kept, before)
