@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from composing import TINY_DATA, compose_run, forget_run
 from omegaconf import DictConfig
 from torch import Tensor
 
+from src import checkpoint
+from src.models import featherface_v1
 from src.train import train
 from src.training import DetectorModule
 from src.types import Batch
@@ -44,6 +48,26 @@ def configure(tiny_root: Path) -> Iterator[Callable[..., DictConfig]]:
 
     yield make
     forget_run()
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a small network with random weights, wider than the students of the tests."""
+    torch.manual_seed(7)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.ckpt"
+    checkpoint.save(path, featherface_v1(channels=12, bifpn_repeats=1))
+    return path
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], list[dict[str, str]]]:
+    """``rows(folder)``: the lines of the ``metrics.csv`` of a run."""
+
+    def read(folder: Path) -> list[dict[str, str]]:
+        with (folder / "metrics.csv").open() as stream:
+            return list(csv.DictReader(stream))
+
+    return read
 
 
 class Killed(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import os
@@ -22,19 +21,6 @@ SMALL = ["+model.channels=8", "+model.bifpn_repeats=1"]
 SHORT = [*SMALL, "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"]
 
 
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    torch.manual_seed(7)
-    path = tmp_path_factory.mktemp("teacher") / "teacher.ckpt"
-    checkpoint.save(path, featherface_v1(channels=12, bifpn_repeats=1))
-    return path
-
-
-def rows(folder):
-    with (folder / "metrics.csv").open() as stream:
-        return list(csv.DictReader(stream))
-
-
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
@@ -44,7 +30,7 @@ def state(folder):
 
 
 @pytest.mark.parametrize("kd", ["fixed", "weighted", "feature"])
-def test_a_student_is_trained_beside_its_teacher(configure, tmp_path, teacher, kd, caplog):
+def test_a_student_is_trained_beside_its_teacher(configure, tmp_path, teacher, kd, caplog, rows):
     options = [*SHORT, f"kd={kd}", f"kd.teacher={teacher}"]
     with caplog.at_level("INFO"):
         train(configure("train", tmp_path, *options), tmp_path)
@@ -83,7 +69,9 @@ def test_learning_rates_of_the_groups(configure, tmp_path, teacher):
 
 
 @pytest.mark.parametrize("options", [["kd=feature"], ["kd=weighted", "ema=exponential"]])
-def test_resumed_equals_uninterrupted(configure, train_until_killed, tmp_path, teacher, options):
+def test_resumed_equals_uninterrupted(
+    configure, train_until_killed, tmp_path, teacher, options, rows
+):
     options = [*SHORT, f"kd.teacher={teacher}", "trainer.max_epochs=3", *options]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(configure("train", whole, *options), whole)

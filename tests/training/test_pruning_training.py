@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -28,19 +27,6 @@ SHORT = [
     "trainer.log_every_n_steps=1",
 ]  # fmt: skip
 """Nine steps: the rates are reached at the sixth, the choice stands from the ninth."""
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    torch.manual_seed(7)
-    path = tmp_path_factory.mktemp("teacher") / "teacher.ckpt"
-    checkpoint.save(path, featherface_v1(channels=12, bifpn_repeats=1))
-    return path
-
-
-def rows(folder):
-    with (folder / "metrics.csv").open() as stream:
-        return list(csv.DictReader(stream))
 
 
 def content(folder, name="last"):
@@ -75,7 +61,7 @@ def finished(configure, tmp_path_factory):
     return folder
 
 
-def test_a_run_is_logged(finished):
+def test_a_run_is_logged(finished, rows):
     logged = [row for row in rows(finished) if row["prune/temperature"]]
     assert [int(row["step"]) for row in logged] == list(range(9))
     shares = [1 - max(0.0, 1 - step / 9 / 0.6) ** 3 for step in range(1, 10)]
@@ -147,7 +133,9 @@ def test_in_the_middle_it_is_no_network(configure, train_until_killed, tmp_path)
         pytest.param(["pruning.importance=random"], id="random", marks=pytest.mark.slow),
     ],
 )
-def test_resumed_equals_uninterrupted(configure, train_until_killed, tmp_path, teacher, options):
+def test_resumed_equals_uninterrupted(
+    configure, train_until_killed, tmp_path, teacher, options, rows
+):
     if "kd=weighted" in options:
         options = [*options, f"kd.teacher={teacher}"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
