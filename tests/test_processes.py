@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -347,19 +348,20 @@ def test_a_mistake_is_one_line_and_code_1(launch, training, tmp_path):
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("model=nano_z", "Could not find 'model/nano_z'\n\nAvailable options in 'model':\n"),
-        ("trainer.epochs=3", "Key 'epochs' is not in struct"),
+        ("model=nano_z", r"model= of checkpoint, featherface_v1, .*nano_b, .*; got 'nano_z'"),
+        ("trainer.epochs=3", r"a setting of trainer among .*max_epochs, .*; got 'epochs'"),
     ],
 )
 def test_unknown_names_are_refused(launch, training, tmp_path, argument, sentence):
     assert launch("src.train", [*training, f"hydra.run.dir={tmp_path}/run", argument]) == 1
-    assert sentence in launch.output.read_text()
-    assert "Traceback" not in launch.output.read_text()
+    (line,) = launch.output.read_text().splitlines()
+    assert re.fullmatch(f"error: expected {sentence}", line)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    "module", ["train", "evaluate", "predict", "check_data", "summary", "compare"]
+    "module",
+    ["train", "prune", "evaluate", "predict", "export", "check_data", "summary", "compare"],
 )
 def test_help_begins_with_commands(launch, module):
     assert launch(f"src.{module}", ["--help"]) == 0

@@ -63,7 +63,7 @@ class PruningModule(DetectorModule):
         self.log_dict({f"prune/{name}": value for name, value in values.items()}, batch_size=1)
 
     def _rank(self) -> None:
-        """Every process takes the scores of the first: statistics of norms may differ."""
+        """Every process takes the scores of the first: another device may round otherwise."""
         self.pruner.rank()
         self.pruner.scores = self.trainer.strategy.broadcast(self.pruner.scores)
 
