@@ -29,7 +29,7 @@ demo: $(READY) ## train a teacher, distil a student, evaluate, predict, on gener
 	$(BIN)/python -m src.evaluate data=demo checkpoint=outputs/train/demo_student/checkpoints/best.ckpt
 	$(BIN)/python -m src.predict checkpoint=outputs/train/demo_student/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3
 
-test: $(READY) ## the fast tests, on two cores in a minute and a half; with the real files those on them too
+test: $(READY) ## the fast tests, on two cores in two to three minutes; with the real files those on them too
 	$(BIN)/python -m pytest -m "not slow" -n 2 $(ARGS)
 
 test-slow: $(READY) ## the others: killed and resumed runs, several processes
