@@ -24,7 +24,14 @@ from src.models.detector import FaceDetector
 from src.models.heads import Heads
 from src.models.layers import ChannelShuffle, PerLevel
 from src.models.necks import BiFPNLayer
-from src.models.widths import LEVELS, backbone_widths, context_widths, ssh_names
+from src.models.widths import (
+    LEVELS,
+    backbone_channels,
+    backbone_widths,
+    context_channels,
+    context_widths,
+    ssh_names,
+)
 
 CONTEXTS = ("dcn_ssh", "conv3x3")
 WIDEST_WITH_SLOPE = 64
@@ -176,8 +183,7 @@ def wire_featherface_v1(model: FaceDetector) -> Wiring:
     context: dict[str, Any] = dict(model.context.named_children())
     heads: Any = model.heads
 
-    blocks = [wiring[f"backbone_{i}"] for i in range(len(WIDTHS))]
-    levels = model.backbone.wire(wiring, blocks)  # type: ignore[operator]
+    levels = model.backbone.wire(wiring, backbone_channels(wiring))  # type: ignore[operator]
     if "attention_in" in neck:
         neck["attention_in"].wire(wiring, levels, [wiring[f"cbam_c{level}"] for level in LEVELS])
     for layer in neck["bifpn"]:
@@ -185,14 +191,7 @@ def wire_featherface_v1(model: FaceDetector) -> Wiring:
     if "attention_out" in neck:
         neck["attention_out"].wire(wiring, levels, [wiring[f"cbam_p{level}"] for level in LEVELS])
     if config["context"] == "dcn_ssh":
-        levels = context["field"].wire(
-            wiring,
-            levels,
-            [
-                {branch: wiring[name] for branch, name in ssh_names(level).items()}
-                for level in LEVELS
-            ],
-        )
+        levels = context["field"].wire(wiring, levels, context_channels(wiring))
     else:
         names = [f"context_p{level}" for level in LEVELS]
         levels = context["field"].wire(wiring, levels, [wiring[name] for name in names])

@@ -32,7 +32,9 @@ from src.models.semantic import SemanticEnhancement
 from src.models.widths import (
     LEVELS,
     NanoBOptions,
+    backbone_channels,
     checked_widths,
+    context_channels,
     ssh_names,
     tied_widths,
     width_table,
@@ -133,8 +135,7 @@ def wire_nano_b(model: FaceDetector) -> Wiring:
     context: dict[str, Any] = dict(model.context.named_children())
     heads: Any = model.heads
 
-    blocks = [wiring[f"backbone_{i}"] for i in range(len(WIDTHS))]
-    levels = model.backbone.wire(wiring, blocks)  # type: ignore[operator]
+    levels = model.backbone.wire(wiring, backbone_channels(wiring))  # type: ignore[operator]
     if "decoupling" in neck:
         neck["decoupling"].wire(wiring, levels, wiring["decoupling"])
     neck["attention_in"].wire(wiring, levels, [wiring[f"cbam_c{level}"] for level in LEVELS])
@@ -147,11 +148,7 @@ def wire_nano_b(model: FaceDetector) -> Wiring:
     for attention, x, level in zip(neck["attention_out"], levels, LEVELS, strict=True):
         if isinstance(attention, CBAM):
             attention.wire(wiring, x, wiring[f"cbam_p{level}"])
-    levels = context["field"].wire(
-        wiring,
-        levels,
-        [{branch: wiring[name] for branch, name in ssh_names(level).items()} for level in LEVELS],
-    )
+    levels = context["field"].wire(wiring, levels, context_channels(wiring))
     levels = context["shuffle"].wire(wiring, levels)
     if isinstance(heads, SharedMultiHead):
         heads.wire(wiring, levels, wiring["head"] if "head" in sizes else None)

@@ -13,7 +13,7 @@ from typing import Any
 
 from src.models.attention import hidden_units
 from src.models.backbones import CHANNELS, ENDS, WIDTHS
-from src.models.channels import Width, narrowed
+from src.models.channels import Channels, Width, Wiring, narrowed
 from src.models.contexts import SSHWidths
 from src.models.options import read_options
 
@@ -174,3 +174,13 @@ def checked_widths(config: Mapping[str, Any], widths: Mapping[str, int] | None) 
 def ssh_names(level: str) -> dict[str, str]:
     """Branch -> its width, of the SSH of one of :data:`LEVELS`."""
     return {branch: f"ssh_p{level}_{branch}" for branch in SSHWidths._fields}
+
+
+def backbone_channels(wiring: Wiring) -> list[Channels]:
+    """Those of :func:`backbone_widths`, as ``MobileNetV1.wire`` takes them."""
+    return [wiring[name] for name in backbone_widths()]
+
+
+def context_channels(wiring: Wiring) -> list[dict[str, Channels]]:
+    """Those of :func:`context_widths`, per level by branch, as ``SSH.wire`` takes them."""
+    return [{branch: wiring[name] for branch, name in ssh_names(level).items()} for level in LEVELS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from random_networks import NETWORKS, all_but_slow, arguments, network, random_plan
+from random_networks import all_but_slow, arguments, network, random_plan
 
 from src.complexity import complexity
 from src.models import build_model, wiring_of
@@ -21,22 +21,17 @@ def built(name, wiring, kept):
     return build_model({**arguments(name), "widths": widths})
 
 
-def check(name, count):
-    """On random plans, all in one call."""
-    model = network(name)
+def test_equal_to_built_networks():
+    """At a size of its own, in one call; test_masked_is_removed.py has many plans of all."""
+    model = network("enhanced_shared_grouped")
     wiring = wiring_of(model)
     cost = Cost(model, wiring, height=160, width=224)
-    generator = np.random.default_rng(list(NETWORKS).index(name))
     dense = [len(variable.channels) for variable in wiring.variables]
-    plans = np.array([dense, *(random_plan(wiring, generator) for _ in range(count))])
-    counted = [complexity(built(name, wiring, plan.tolist()), 160, 224) for plan in plans]
+    plans = np.array([dense, random_plan(wiring, np.random.default_rng(0))])
+    networks = [built("enhanced_shared_grouped", wiring, plan.tolist()) for plan in plans]
+    counted = [complexity(each, 160, 224) for each in networks]
     assert cost.parameters(plans).tolist() == [each.parameters for each in counted]
     assert cost.multiply_adds(plans).tolist() == [each.multiply_adds for each in counted]
-
-
-@pytest.mark.parametrize("name", ["enhanced_shared_grouped"])
-def test_equal_to_built_networks(name):
-    check(name, 1)
 
 
 @pytest.mark.parametrize("name", all_but_slow("v1_592371", "nano_b"))
