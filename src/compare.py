@@ -12,7 +12,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.command import command
-from src.entry import one_sentence, record, run_folder, write_json
+from src.entry import one_sentence, record, run_folder
+from src.json_files import write_json
 from src.report import (
     compare_settings,
     draw_comparison,

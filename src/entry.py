@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
-import math
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from src.json_files import write_json
 from src.provenance import revision, versions
 from src.settings import check_types
 
@@ -144,7 +144,7 @@ def record(folder: Path, config: DictConfig, **facts: Any) -> None:
     job = HydraConfig.get()
     overrides = list(job.overrides.task)
     provenance = {
-        "command": " ".join(["python", "-m", f"src.{job.job.name}", *overrides]),
+        "command": shlex.join(["python", "-m", f"src.{job.job.name}", *overrides]),
         "overrides": overrides,
         "choices": OmegaConf.to_container(job.runtime.choices),
         "revision": revision(),
@@ -152,26 +152,6 @@ def record(folder: Path, config: DictConfig, **facts: Any) -> None:
         **facts,
     }
     write_json(folder / "run.json", provenance)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON that every reader takes: what cannot be measured (NaN) becomes null.
-
-    Like a checkpoint, the file appears whole or not at all.
-    """
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(_plain(content), indent=1) + "\n")
-    os.replace(partial, path)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def results_table(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -18,8 +18,9 @@ from omegaconf import DictConfig
 from src import checkpoint
 from src.command import command
 from src.data.datamodule import FaceDataModule
-from src.entry import one_sentence, record, results_table, run_folder, write_json
+from src.entry import one_sentence, record, results_table, run_folder
 from src.evaluation import WiderResult, draw_pr_curves, read_predictions, wider_ap
+from src.json_files import write_json
 from src.training.callbacks import Pictures, PredictionFiles
 from src.training.evaluator import score
 

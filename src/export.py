@@ -22,7 +22,8 @@ from src.command import command
 from src.data.datamodule import FaceDataModule
 from src.data.dataset import read_image
 from src.deploy import SUFFIX, OnnxNetwork, differences, export_onnx, require
-from src.entry import one_sentence, record, run_folder, write_json
+from src.entry import one_sentence, record, run_folder
+from src.json_files import write_json
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from src import checkpoint, video
 from src.command import command
 from src.detector import Detector
 from src.drawing import draw_faces
-from src.entry import one_sentence, record, run_folder, write_json
+from src.entry import one_sentence, record, run_folder
+from src.json_files import write_json
 from src.types import Detections
 
 log = logging.getLogger(__name__)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import lightning as L
@@ -13,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from src.data.dataset import EvaluationDataset, FaceDataset, collate, collate_evaluation
-from src.data.sampling import EpochSampler
+from src.data.sampling import EpochSampler, held_out
 from src.data.synthetic import SyntheticSpec, generate, is_complete
 from src.data.transforms import LongSide, Transform
 from src.data.widerface import Annotation, Reading, Split, read_split
@@ -37,7 +38,9 @@ class FaceDataModule(L.LightningDataModule):
         num_workers: processes that load images, of training and validation each.
         seed: of order and augmentation, at least 0.
         generator: writes a synthetic tree to ``root`` before it is read; None reads what is there.
-        val_split: validate on ``train`` to see whether a model fits what it was shown.
+        val_split: validate on ``train`` to see whether a model fits what it was shown, on
+            ``held_out`` to leave the validation images for the end.
+        num_held_out: training images set aside, the same for every ``seed``: not trained on.
         val_long_side: scale validation images to this longer side, pixels; None keeps each one's
             original size, one image per batch.
         val_batch_size: validation images per step where ``val_long_side`` is given.
@@ -60,7 +63,8 @@ class FaceDataModule(L.LightningDataModule):
         num_workers: int = 2,
         seed: int = 0,
         generator: SyntheticSpec | None = None,
-        val_split: Split = "val",
+        val_split: Literal["train", "val", "held_out"] = "val",
+        num_held_out: int = 0,
         val_long_side: int | None = None,
         val_batch_size: int = 1,
         num_train_images: int | None = None,
@@ -76,9 +80,16 @@ class FaceDataModule(L.LightningDataModule):
             num_train_images=num_train_images,
             num_val_images=num_val_images,
         )
-        _check_at_least(0, num_workers=num_workers, seed=seed)
-        if val_split not in ("train", "val"):
-            raise ValueError(f"expected data.val_split of 'train' or 'val', got {val_split!r}")
+        _check_at_least(0, num_workers=num_workers, seed=seed, num_held_out=num_held_out)
+        if val_split not in ("train", "val", "held_out"):
+            raise ValueError(
+                f"expected data.val_split of 'train', 'val' or 'held_out', got {val_split!r}"
+            )
+        if val_split == "held_out" and not num_held_out:
+            raise ValueError(
+                "expected training images to be set aside for data.val_split=held_out, got none; "
+                "set data.num_held_out=N"
+            )
         self.root = Path(root)
         self.augmentation = augmentation
         self.image_size = image_size
@@ -86,7 +97,8 @@ class FaceDataModule(L.LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.generator = generator
-        self.val_split: Split = val_split
+        self.val_split = val_split
+        self.num_held_out = num_held_out
         self.resize = None if val_long_side is None else LongSide(val_long_side)
         self.val_batch_size = 1 if self.resize is None else val_batch_size
         if self.val_batch_size != val_batch_size:
@@ -104,12 +116,23 @@ class FaceDataModule(L.LightningDataModule):
     @property
     def train_annotations(self) -> list[Annotation]:
         """Images trained on."""
-        return self._read("train").annotations[: self.num_train_images]
+        return self._train_parts()[0][: self.num_train_images]
+
+    @property
+    def held_out_annotations(self) -> list[Annotation]:
+        """Training images set aside."""
+        return self._train_parts()[1]
 
     @property
     def val_annotations(self) -> list[Annotation]:
         """Images validated on, of all processes together."""
-        return self._read(self.val_split).annotations[: self.num_val_images]
+        if self.val_split == "train":
+            annotations = self._train_parts()[0]
+        elif self.val_split == "held_out":
+            annotations = self.held_out_annotations
+        else:
+            annotations = self._read("val").annotations
+        return annotations[: self.num_val_images]
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +155,7 @@ class FaceDataModule(L.LightningDataModule):
         if stage in (None, "fit"):
             self._read("train")
         if stage in (None, "fit", "validate", "test"):
-            self._read(self.val_split)
+            self._read(self._file)
 
     def resume_at(self, epoch: int, batch: int) -> None:
         """Let the next training loader begin with this batch of this epoch.
@@ -160,6 +183,27 @@ class FaceDataModule(L.LightningDataModule):
             collate_fn=collate,
             # A last batch of one image makes a poor batch norm; without a full one it is all.
             drop_last=len(sampler) >= self.batch_size,
+        )
+
+    def training_images(self, count: int) -> Iterator[torch.Tensor]:
+        """``count`` batches of augmented training images, the same for the same seed."""
+        loader: Any = self.train_dataloader()
+
+        def epochs() -> Iterator[torch.Tensor]:
+            for epoch in itertools.count():
+                loader.sampler.set_epoch(epoch)
+                yield from (batch.images for batch in loader)
+
+        return itertools.islice(epochs(), count)
+
+    def held_out_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the images set aside, augmented: the same crops each time, for every seed."""
+        annotations = self.held_out_annotations
+        return self._loader(
+            FaceDataset(annotations, self.augmentation, seed=0),
+            batch_size=self.batch_size,
+            sampler=EpochSampler(len(annotations), seed=0, shuffle=False),
+            collate_fn=collate,
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -193,7 +237,7 @@ class FaceDataModule(L.LightningDataModule):
         folder = self.truth_folder
         if folder is not None:
             return _of_names(read_ground_truth(folder), self.names, folder)
-        if not self._read(self.val_split).has_labels:
+        if not self._read(self._file).has_labels:
             raise ValueError(
                 f"expected labels or ground truth for the validation images of {self.root}, got "
                 "only their names; put the four official .mat files into "
@@ -208,6 +252,23 @@ class FaceDataModule(L.LightningDataModule):
             annotation.name: truth_from_boxes(annotation.faces.boxes, annotation.faces.ignore)
             for annotation in self.val_annotations
         }
+
+    @property
+    def _file(self) -> Split:
+        """The labels of the images validated on."""
+        return "val" if self.val_split == "val" else "train"
+
+    def _train_parts(self) -> tuple[list[Annotation], list[Annotation]]:
+        """Training images to train on, and those set aside."""
+        annotations = self._read("train").annotations
+        if self.num_held_out >= len(annotations):
+            raise ValueError(
+                f"expected data.num_held_out below the {len(annotations):,} training images of "
+                f"{self.root}, got {self.num_held_out:,}"
+            )
+        aside = held_out(len(annotations), self.num_held_out)
+        pairs = list(zip(annotations, aside, strict=True))
+        return [a for a, chosen in pairs if not chosen], [a for a, chosen in pairs if chosen]
 
     def _read(self, split: Split) -> Reading:
         if split not in self._readings:

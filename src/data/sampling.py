@@ -80,6 +80,13 @@ def epoch_order(num_samples: int, seed: int, epoch: int, *, shuffle: bool = True
     return np.random.default_rng((seed, epoch)).permutation(num_samples)
 
 
+def held_out(num_samples: int, count: int) -> np.ndarray:
+    """Which of some samples are set aside, bool [num_samples]: always the same ones."""
+    chosen = np.zeros(num_samples, bool)
+    chosen[np.random.default_rng(0).permutation(num_samples)[:count]] = True
+    return chosen
+
+
 def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
     """The random generator of one image in one epoch, whichever process asks for it."""
     # Index + 1: numpy fills short seeds with zeros, so 0 would repeat the stream of the order.

@@ -44,7 +44,7 @@ class DistillationModule(DetectorModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if self.teacher_metric is None:
+        if self.teacher_metric is None and self.metric is not None:
             self.teacher_metric = WiderAP(self.trainer.datamodule.truth())  # type: ignore[attr-defined]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:

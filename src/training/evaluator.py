@@ -43,7 +43,8 @@ class EvaluatorModule(L.LightningModule):
         self.evaluated_step = -1
 
     def setup(self, stage: str) -> None:
-        if self.metric is None:
+        unused = stage == "fit" and not self.trainer.limit_val_batches
+        if self.metric is None and not unused:
             self.metric = WiderAP(self.trainer.datamodule.truth())  # type: ignore[attr-defined]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:

@@ -275,7 +275,7 @@ def test_setup_stops_at_a_fault_before_training(small_tree: Path) -> None:
         ({"num_workers": -1}, "expected data.num_workers of at least 0, got -1"),
         ({"num_train_images": 0}, "expected data.num_train_images of at least 1, got 0"),
         ({"val_long_side": 0}, "got 0; set data.val_long_side"),
-        ({"val_split": "test"}, "expected data.val_split of 'train' or 'val', got 'test'"),
+        ({"val_split": "test"}, "'train', 'val' or 'held_out', got 'test'"),
     ],
 )
 def test_setting_errors(tmp_path: Path, setting: dict, message: str) -> None:
