@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm import tqdm
@@ -20,26 +16,13 @@ from src.command import command
 from src.complexity import complexity
 from src.data.datamodule import FaceDataModule
 from src.detector import find_device
-from src.entry import one_sentence, record, results_table, run_folder, write_json
-from src.models import FaceDetector, wiring_of
-from src.pruning import (
-    Cost,
-    Masks,
-    PruningSpec,
-    importance,
-    keep,
-    realised_rates,
-    recalibrate,
-    remove,
-    widths_table,
-)
+from src.entry import one_sentence, record, results_table, run_folder
+from src.json_files import write_json
+from src.pruning import PruningSpec, prune_at_once, recalibrate
 from src.report import draw_widths
 from src.training.evaluator import score
 
 log = logging.getLogger(__name__)
-
-TOLERANCE = 1e-3
-"""Of outputs, relative: rounding stays far below, a channel out of place far above."""
 
 
 def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -70,24 +53,18 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
     results: dict[str, Any] = {"checkpoint": config.checkpoint}
     pruned = model
     if spec is not None:
-        wiring = wiring_of(model)
-        plan = spec.plan(wiring, Cost(model, wiring, height=config.height, width=config.width))
-        scores = importance(wiring, criterion=spec.importance, bn_fold=spec.bn_fold, seed=spec.seed)
-        kept = keep(wiring, scores, plan.kept)
-        pruned = remove(model, wiring, kept)
-        results |= {
-            "importance": spec.importance, "bn_fold": spec.bn_fold, "multiple": spec.multiple,
-            "rates": plan.rates, "realised_rates": realised_rates(wiring, kept),
-            "masked_difference": masked_difference(model, pruned, Masks(wiring), kept),
-            "widths": widths_table(wiring, kept),
-        }  # fmt: skip
+        pruned, done = prune_at_once(model, spec, height=config.height, width=config.width)
+        results |= done
+    else:
+        size = complexity(model, config.height, config.width)
+        results |= {name: [value, value] for name, value in size._asdict().items()}
     record(folder, config)
     datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
     if config.recalibration.batches:
         datamodule.prepare_data()
         L.seed_everything(config.seed, workers=True, verbose=False)
         pruned.to(find_device("cpu" if config.trainer.accelerator == "cpu" else None))
-        images = training_images(datamodule, config.recalibration.batches)
+        images = datamodule.training_images(config.recalibration.batches)
         recalibrate(pruned, tqdm(images, total=config.recalibration.batches, disable=None))
         pruned.cpu()
     facts = {"from": config.checkpoint}
@@ -103,12 +80,7 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
             ).metrics
         )  # fmt: skip
         checkpoint.save(file, pruned, metrics=metrics, pruning=facts)
-    both = [complexity(each, config.height, config.width) for each in (model, pruned)]
-    results |= {
-        "parameters": [each.parameters for each in both],
-        "multiply_adds": [each.multiply_adds for each in both],
-        "metrics": metrics,
-    }
+    results["metrics"] = metrics
     write_json(folder / "pruning.json", results)
     log.info("%s", summary(results))
     if metrics:
@@ -117,43 +89,6 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
         draw_widths(results["widths"], folder / "widths.png")
     log.info("pruned network: %s", file)
     return results
-
-
-def masked_difference(
-    model: FaceDetector, pruned: FaceDetector, masks: Masks, kept: np.ndarray
-) -> float:
-    """Largest absolute difference of the outputs on an image of noise: what removal changed.
-
-    Raises:
-        ValueError: it changed more than rounding does.
-    """
-    pixels = torch.randint(0, 256, (1, 3, 256, 320), generator=torch.Generator().manual_seed(0))
-    masks.values = torch.from_numpy(kept).float()
-    with torch.inference_mode():
-        masks.attach()
-        masked = model(model.normalise(pixels))
-        masks.detach()
-        removed = pruned(pruned.normalise(pixels))
-    difference = max(float((a - b).abs().max()) for a, b in zip(masked, removed, strict=True))
-    scale = max(float(output.abs().max()) for output in masked)
-    if not difference <= TOLERANCE * scale:  # NaN is not
-        raise ValueError(
-            f"expected the pruned network to compute what the masked one does, got a difference of "
-            f"{difference:.3g} where outputs reach {scale:.3g}; please report the network"
-        )
-    return difference
-
-
-def training_images(datamodule: FaceDataModule, count: int) -> Iterator[torch.Tensor]:
-    """``count`` batches of augmented training images, the same for the same seed."""
-    loader: Any = datamodule.train_dataloader()
-
-    def epochs() -> Iterator[torch.Tensor]:
-        for epoch in itertools.count():
-            loader.sampler.set_epoch(epoch)
-            yield from (batch.images for batch in loader)
-
-    return itertools.islice(epochs(), count)
 
 
 def summary(results: dict[str, Any]) -> str:

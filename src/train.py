@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from torch import nn
 
 from src import checkpoint
 from src.command import command
-from src.entry import one_sentence, record, results_table, run_folder, write_json
+from src.entry import one_sentence, record, results_table, run_folder
+from src.json_files import write_json
 from src.models import FaceDetector, build_model
+from src.pruning import PruningSpec, prune_at_once
 from src.report import draw_widths
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
@@ -32,12 +35,14 @@ def train(config: DictConfig, folder: Path) -> float:
     """Train what ``config`` describes in ``folder``; returns the best mean average precision.
 
     Writes ``checkpoints/{best,last}.ckpt``, ``metrics.json``, ``metrics.csv``, ``config.yaml``,
-    ``composed.yaml``, ``run.json`` and ``pictures/``; with ``pruning=soft`` ``pruning.json``, too.
+    ``composed.yaml``, ``run.json`` and ``pictures/``; of a network that is pruned, at the start or
+    along the way, ``pruning.json``, too.
     """
     check_processes(config)
     check_counts(config)
     name_job(config)
     warn_of_idle(config)
+    pruning = pruning_at_start(config)
     composed = copy.deepcopy(config)  # instantiate resolves in place what others refer to
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
@@ -47,10 +52,15 @@ def train(config: DictConfig, folder: Path) -> float:
 
     datamodule = instantiate(config.data, _convert_="all")
     model = initial_model(config)
+    pruned: dict[str, Any] | None = None
+    if pruning is not None:
+        smaller, pruned = prune_at_once(model.eval(), pruning)
+        model = smaller.train()
+        log.info("pruned at the start: %s", shrinkage(pruned))
     module: DetectorModule = instantiate(config.module, model=model, _convert_="all")
     if resumed is not None:  # what the folder says of the run stays, if this is not its next part
         module.check_resumable(resumed)
-    record(folder, composed, seed=config.seed, **module.facts())
+    record(folder, composed, seed=config.seed, **module.facts(), **pruning_facts(pruned))
     best = ModelCheckpoint(
         checkpoints,
         filename="best",
@@ -92,11 +102,10 @@ def train(config: DictConfig, folder: Path) -> float:
         log.info("best of this run:\n%s", results_table({folder.name: metrics}))
         if isinstance(module, PruningModule):
             pruned = module.pruner.results()
+        if pruned is not None:
             write_json(folder / "pruning.json", pruned)
             draw_widths(pruned["widths"], folder / "pictures" / "widths.png")
-            log.info(
-                "pruned: %s parameters, of %s", *(f"{n:,}" for n in pruned["parameters"][::-1])
-            )
+            log.info("pruned: %s", shrinkage(pruned))
         log.info("run folder: %s", folder)
     return float(metrics["ap"])
 
@@ -158,11 +167,36 @@ def warn_of_idle(config: DictConfig) -> None:
     """Say which given settings have no effect."""
     if config.kd.teacher is not None and "_target_" not in config.kd:
         log.warning("kd.teacher has no effect with kd=none; kd=weighted learns from it")
-    if config.pruning is not None and "pruning" not in config.module:
-        log.warning(
-            "pruning=one_shot has no effect in training; pruning=soft prunes along, "
-            "python -m src.prune at once"
+
+
+def pruning_at_start(config: DictConfig) -> PruningSpec | None:
+    """What goes before the training begins; None: nothing, or the module prunes along.
+
+    Raises:
+        ValueError: there are no weights yet by which filters could be ranked.
+    """
+    if config.pruning is None or "pruning" in config.module:
+        return None
+    if config.init.model is None:
+        raise ValueError(
+            "expected trained weights in init.model to prune at the start, got none; add "
+            "init.model=FILE, or pruning=soft to prune along the training"
         )
+    spec: PruningSpec = instantiate(config.pruning, _convert_="all")
+    return spec
+
+
+def shrinkage(pruned: Mapping[str, Any]) -> str:
+    """Parameters after pruning and before."""
+    before, after = pruned["parameters"]
+    return f"{after:,} parameters, of {before:,}"
+
+
+def pruning_facts(pruned: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the record of a run says of its pruning at the start."""
+    if pruned is None:
+        return {}
+    return {"pruning": {"rates": pruned["rates"], "parameters_before": pruned["parameters"][0]}}
 
 
 def check_processes(config: DictConfig) -> None:

@@ -17,7 +17,7 @@ from src import checkpoint
 from src.complexity import complexity
 from src.entry import one_sentence
 from src.models import featherface_v1, featherface_v2, nano_b
-from src.prune import prune, training_images
+from src.prune import prune
 from src.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,7 +142,7 @@ def test_batches_go_on_after_the_last(tree):
         data = instantiate(config.data, _convert_="all")
     data.prepare_data()
     data.setup()
-    batches = list(training_images(data, 6))  # three of them an epoch
+    batches = list(data.training_images(6))  # three of them an epoch
     assert [tuple(batch.shape) for batch in batches] == [(2, 3, 64, 64)] * 6
     assert not torch.equal(torch.cat(batches[:3]).sum(), torch.cat(batches[3:]).sum())  # new crops
 
@@ -310,7 +310,8 @@ def test_one_device_is_enough(run, student):
 
 def test_a_network_that_removal_changes_is_not_kept(run, student, tmp_path, monkeypatch):
     """Which would be a mistake of ours."""
-    monkeypatch.setattr("src.prune.remove", lambda model, wiring, kept: featherface_v1(channels=8))
+    other = featherface_v1(channels=8)
+    monkeypatch.setattr("src.pruning.one_shot.remove", lambda model, wiring, kept: other)
     with pytest.raises(ValueError, match=r"expected the pruned network to compute what the masked"):
         run(student)
     assert not (tmp_path / "run" / "pruned.ckpt").exists()

@@ -231,13 +231,6 @@ def test_pruning_cannot_begin_in_the_middle(configure, tmp_path):
     assert_refused(configure, tmp_path, "pruning=soft", "got one without pruning;")
 
 
-def test_one_shot_says_that_it_has_no_effect(configure, tmp_path, caplog):
-    options = [*SMALL, "pruning=one_shot", "trainer.max_steps=1"]
-    train(configure("train", tmp_path, *options), tmp_path)
-    assert "pruning=one_shot has no effect in training" in caplog.text
-    assert not (tmp_path / "pruning.json").exists()
-
-
 @pytest.mark.parametrize(
     ("option", "message"),
     [
