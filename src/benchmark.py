@@ -8,7 +8,6 @@ all of them; the table has medians, ``benchmark.json`` every sample, ``benchmark
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,9 +25,10 @@ from src.complexity import complexity
 from src.data.dataset import FaceDataset
 from src.deploy import SUFFIX, OnnxNetwork
 from src.detection.decoding import Decoder
-from src.detector import find_device
-from src.entry import one_sentence, record, run_folder, write_json
+from src.detector import device_name, find_device
+from src.entry import one_sentence, record, run_folder
 from src.evaluation import wider_ap
+from src.json_files import write_json
 from src.models import FaceDetector, build_model, featherface_v1
 from src.models.featherface import PRESETS
 from src.provenance import revision
@@ -85,8 +85,8 @@ def benchmark(config: DictConfig, folder: Path) -> dict[str, Any]:
         jobs.append(evaluator_job())
     rows = time_in_turn(jobs, config.rounds)
     results = {
-        "device": f"{device}, {_name(device)}", "threads": config.threads, "revision": revision(),
-        "rows": rows,
+        "device": f"{device}, {device_name(device)}", "threads": config.threads,
+        "revision": revision(), "rows": rows,
     }  # fmt: skip
     write_json(folder / "benchmark.json", results)
     drawn = [row for row in rows if row["kind"] == "network"]
@@ -179,15 +179,6 @@ def _synchronised(device: torch.device, run: Callable[[], Any]) -> Callable[[], 
             torch.cuda.synchronize(device)
 
     return timed
-
-
-def _name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 @command("benchmark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import cv2
@@ -123,3 +124,13 @@ def find_device(name: str | torch.device | None) -> torch.device:
             "out to use CUDA where there is any"
         ) from None
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """What the maker calls it, for a table of times."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

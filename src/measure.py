@@ -1,0 +1,211 @@
+"""Networks side by side: ``python -m src.measure checkpoints=[a.ckpt,b.ckpt]``.
+
+One table of what each costs and what it finds: parameters, multiply-adds, AP and the time of one
+image, timed in turn as ``src.benchmark`` does; ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src import checkpoint
+from src.command import command
+from src.complexity import complexity
+from src.data.datamodule import FaceDataModule
+from src.detector import device_name
+from src.entry import one_sentence, record, run_folder
+from src.json_files import write_json
+from src.models import FaceDetector
+from src.provenance import revision
+from src.timing import time_in_turn
+from src.training.evaluator import score
+
+log = logging.getLogger(__name__)
+
+
+def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Measure what ``config`` names; writes ``measure.json`` and ``measure.md`` into ``folder``.
+
+    Returns:
+        The content of ``measure.json``: ``networks``, each with ``name``, ``checkpoint``,
+        ``parameters``, ``multiply_adds``, with ``measure_ap`` the ``metrics`` (AP from 0 to 1), and
+        what :func:`src.timing.time_in_turn` makes of its times: ``median`` (seconds per image),
+        ``ratio`` (to the first network's), ...; and how it was measured.
+    """
+    given = config.checkpoints
+    paths = [given] if isinstance(given, str) else list(given or [])
+    check_settings(config, paths)
+    models = {
+        name: checkpoint.load(path).model for name, path in zip(names_of(paths), paths, strict=True)
+    }
+    record(folder, config)
+    rows = [
+        {"name": name, "checkpoint": path,
+         **complexity(model, config.height, config.width)._asdict()}
+        for (name, model), path in zip(models.items(), paths, strict=True)
+    ]  # fmt: skip
+    results: dict[str, Any] = {
+        "networks": rows, "height": config.height, "width": config.width,
+        "device": f"cpu, {device_name(torch.device('cpu'))}", "threads": config.threads,
+        "rounds": config.rounds, "revision": revision(),
+    }  # fmt: skip
+    if config.measure_ap:
+        results["data"] = add_metrics(config, rows, list(models.values()))
+    results["networks"] = add_times(config, rows, list(models.values()))
+    write_json(folder / "measure.json", results)
+    table = markdown_table(results["networks"])
+    lines = "\n".join(f"- {line}" for line in method_lines(results))
+    (folder / "measure.md").write_text(f"{table}\n\n{lines}\n", encoding="utf-8")
+    log.info("medians of %d rounds, %s:\n%s", config.rounds, results["device"], table)
+    log.info("table: %s", folder / "measure.md")
+    return results
+
+
+def check_settings(config: DictConfig, paths: Sequence[str]) -> None:
+    """Refuse what would only be found after minutes of work.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if not paths:
+        raise ValueError(
+            "expected the file of at least one network, got none; set checkpoints=[FILE,FILE]"
+        )
+    numbers = [config.rounds, config.threads, config.height, config.width]
+    if min(numbers) < 1:
+        raise ValueError(
+            "expected rounds, threads, height and width of at least 1, got "
+            f"{', '.join(map(str, numbers))}"
+        )
+    if config.trainer.devices != 1 or config.trainer.num_nodes != 1:
+        raise ValueError(
+            f"expected one device for python -m src.measure, got trainer.devices="
+            f"{config.trainer.devices} and trainer.num_nodes={config.trainer.num_nodes}"
+        )
+
+
+def names_of(paths: Sequence[str]) -> list[str]:
+    """What the files are called in a table: by their run where its folder says more, each once."""
+    names: list[str] = []
+    for path in map(Path, paths):
+        parent = path.absolute().parent
+        name = path.stem
+        if parent.name == "checkpoints":  # outputs/train/NAME/checkpoints/best.ckpt
+            name = parent.parent.name
+        elif name == "pruned":  # outputs/prune/NAME/pruned.ckpt
+            name = parent.name
+        same = sum(other == name or other.startswith(f"{name} (") for other in names)
+        names.append(f"{name} ({same + 1})" if same else name)
+    return names
+
+
+def add_metrics(
+    config: DictConfig, rows: Sequence[dict[str, Any]], models: Sequence[FaceDetector]
+) -> dict[str, Any]:
+    """Give each row the ``metrics`` of its network; returns what they were measured on."""
+    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
+    facts: dict[str, Any] = {}
+    for number, (row, model) in enumerate(zip(rows, models, strict=True), 1):
+        log.info("AP of %s (%d of %d)", row["name"], number, len(rows))
+        result = score(
+            model, datamodule, decoder=instantiate(config.decoder),
+            views=instantiate(config.views, _convert_="all"), trainer=config.trainer,
+        )  # fmt: skip
+        row["metrics"] = dict(result.metrics)
+        facts = {
+            "root": config.data.root, "split": config.data.val_split,
+            "long_side": config.data.val_long_side, "images": result.num_images,
+            "ground_truth": str(datamodule.truth_folder or "labels, difficulty by face height"),
+        }  # fmt: skip
+    return facts
+
+
+def add_times(
+    config: DictConfig, rows: Sequence[dict[str, Any]], models: Sequence[FaceDetector]
+) -> list[dict[str, Any]]:
+    """The rows with the times of their networks on one image, on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(
+        0, 256, (1, 3, config.height, config.width), dtype=torch.uint8, generator=generator
+    )
+    log.info("timing %d networks in turn, %d rounds", len(rows), config.rounds)
+    jobs = [({"kind": "network", **row}, _forward(model, image))
+            for row, model in zip(rows, models, strict=True)]  # fmt: skip
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        return time_in_turn(jobs, config.rounds)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line per network, in columns of equal width."""
+    measured = "metrics" in rows[0]
+    levels = ("easy", "medium", "hard") if measured else ()
+    cells = [
+        ["network", "parameters", "mult-adds", *(f"AP {level}" for level in levels), "ms/image",
+         "ratio"],
+        *(
+            [
+                f"`{row['name']}`", f"{row['parameters']:,}", f"{row['multiply_adds'] / 1e6:,.1f}M",
+                *(_percent(row["metrics"][f"ap_{level}"]) for level in levels),
+                f"{1000 * row['median']:.2f}", f"{row['ratio']:.2f}",
+            ]
+            for row in rows
+        ),
+    ]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [[first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])] for first, *rest in cells]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def method_lines(results: Mapping[str, Any]) -> list[str]:
+    """How the table came about."""
+    size = f"{results['width']} x {results['height']} pixels"
+    lines = [
+        f"Multiply-adds and times of one image of {size}; eager PyTorch on {results['device']}, "
+        f"threads: {results['threads']}, medians of {results['rounds']} rounds; the ratio is that "
+        "to the first network's time.",
+        *(f"`{row['name']}`: {row['checkpoint']}" for row in results["networks"]),
+        f"Revision {results['revision']}.",
+    ]
+    if "data" in results:
+        data = results["data"]
+        side = f"longer side {data['long_side']} px" if data["long_side"] else "original size"
+        images = f"{data['images']} images of {data['root']} ({data['split']}, {side})"
+        lines.insert(0, f"AP in per cent on {images}; ground truth: {data['ground_truth']}.")
+    return lines
+
+
+def _percent(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _forward(model: FaceDetector, image: torch.Tensor) -> Callable[[], None]:
+    model = model.eval().cpu()
+
+    @torch.inference_mode()
+    def run() -> None:
+        model(model.normalise(image))
+
+    return run
+
+
+@command("measure")
+@one_sentence
+def main(config: DictConfig) -> None:
+    measure(config, run_folder())
+
+
+if __name__ == "__main__":
+    main()
