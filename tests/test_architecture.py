@@ -12,18 +12,19 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 
 LEVELS = {
     "types": 0, "drawing": 0, "provenance": 0, "video": 0, "complexity": 0, "settings": 0,
-    "document_figures": 0, "command": 0, "timing": 0,
+    "document_figures": 0, "command": 0, "timing": 0, "json_files": 0,
     "detection": 1,
     "models": 2, "evaluation": 2,
     "data": 3, "distillation": 3, "pruning": 3,
-    "checkpoint": 4,
+    "checkpoint": 4, "search": 4,
     "detector": 5, "training": 5, "workloads": 5, "deploy": 5,
     "report": 5,
     "entry": 6,
+    "sweeper": 7,
 }  # fmt: skip
 """Module or package of ``src`` -> level; those that can be started are above all of them."""
 
-ENTRY_POINT = 7
+ENTRY_POINT = 8
 
 
 def files() -> list[Path]:

@@ -1,0 +1,159 @@
+"""The objective along each setting: the trials, and what a model of them says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from optuna.distributions import CategoricalDistribution, IntDistribution
+
+from src.report.sweep_figures import BELIEF, WIDTH, plain, scatter, view
+from src.report.sweep_trials import Sweep
+from src.search.choice import FEWEST, fit, measured
+from src.search.coordinates import from_unit, to_unit
+from src.search.posterior import GaussianProcess
+
+POINTS = 101
+"""Of a curve; settings with fewer values have one for each."""
+
+COLUMNS = 3
+
+Project = Callable[[dict[str, Any]], Mapping[str, Any]]
+
+
+class Slice(NamedTuple):
+    """Values of the setting [N], as in the trials, and what is believed of the objective there."""
+
+    values: list[Any]
+    means: np.ndarray
+    deviations: np.ndarray
+
+
+def slices(sweep: Sweep, *, project: Project | None = None) -> dict[str, Slice]:
+    """One per setting that a curve says something of; none without a choice.
+
+    Args:
+        sweep: its first objective is modelled.
+        project: the allowed point that stands for another. Where it moves the setting itself,
+            as the one that a budget is solved for, there is nothing to show.
+    """
+    known = measured(sweep.trials, sweep.distributions)
+    if sweep.chosen is None or len(known) < FEWEST:
+        return {}
+    process = fit(known, sweep.distributions, direction=sweep.directions[0])
+    found = {
+        name: _along(name, sweep.chosen.trial.params, sweep, process, project)
+        for name in sweep.distributions
+    }
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def draw_slices(sweep: Sweep, curves: Mapping[str, Slice], *, objective: int = 0) -> Figure:
+    """Values against each setting, with what is believed of them along it."""
+    names = [name for name in sweep.distributions if not sweep.distributions[name].single()]
+    columns = 2 if len(names) in (1, 2, 4) else COLUMNS
+    rows = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(WIDTH, 0.5 + 2.7 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(plain(sweep.objectives[objective]))
+    for axes, name in zip(panels.flat, names, strict=False):
+        curve = curves.get(name) if objective == 0 else None
+        _draw_slice(axes, sweep, name, curve, objective)
+    for axes in list(panels.flat)[len(names) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def _along(
+    name: str,
+    chosen: Mapping[str, Any],
+    sweep: Sweep,
+    process: GaussianProcess,
+    project: Project | None,
+) -> Slice | None:
+    centre = to_unit(sweep.distributions, chosen)
+    place = list(sweep.distributions).index(name)
+    proposals = []
+    for share in np.linspace(0, 1, POINTS):
+        point = centre.copy()
+        point[place] = share
+        value = from_unit(sweep.distributions, point)[name]
+        # The others exactly as chosen: whole numbers do not survive the way there and back.
+        proposals.append({**chosen, name: value})
+    distinct = {proposal[name]: proposal for proposal in proposals}
+    kept = []
+    for proposal in distinct.values():
+        allowed = dict(project(proposal)) if project else proposal
+        if _same(allowed[name], proposal[name]):
+            kept.append(allowed)
+    if len(kept) < 2:
+        return None
+    points = np.array([to_unit(sweep.distributions, params) for params in kept])
+    return Slice([params[name] for params in kept], *process.posterior(points))
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, float) or isinstance(second, float):
+        return bool(np.isclose(first, second, rtol=1e-6, atol=1e-9))
+    return bool(first == second)
+
+
+def _draw_slice(axes: Axes, sweep: Sweep, name: str, curve: Slice | None, objective: int) -> None:
+    distribution: Any = sweep.distributions[name]
+    trials = [trial for trial in sweep.measured if name in trial.params]
+    if _is_choice(sweep, name):
+        choices = [str(choice) for choice in distribution.choices]
+        axes.set_xticks(range(len(choices)), [plain(_short(text)) for text in choices])
+        axes.set_xlim(-0.5, len(choices) - 0.5)
+        if sum(map(len, choices)) > 24:
+            axes.tick_params(axis="x", labelrotation=30, labelsize=8)
+        # Beside each other, in the order of the trials, and left of the curve's mark.
+        places = [
+            choices.index(str(trial.params[name])) - 0.3 + 0.4 * trial.number / len(sweep.trials)
+            for trial in trials
+        ]
+    else:
+        low, high, log = distribution.low, distribution.high, distribution.log
+        if log:
+            axes.set_xscale("log")
+            axes.set_xlim(low * (low / high) ** 0.04, high * (high / low) ** 0.04)
+        else:
+            axes.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+        if isinstance(distribution, IntDistribution) and not log:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        places = [trial.params[name] for trial in trials]
+    scatter(axes, sweep, trials, places, objective)
+    if curve is not None:
+        _draw_curve(axes, sweep, name, curve)
+        axes.set_ylim(view(sweep, objective))  # not that of the curve's far end
+    axes.set_title(plain(sweep.label(name)), fontsize=10)
+
+
+def _draw_curve(axes: Axes, sweep: Sweep, name: str, curve: Slice) -> None:
+    distribution: Any = sweep.distributions[name]
+    values, means, deviations = curve
+    if _is_choice(sweep, name):
+        choices = [str(choice) for choice in distribution.choices]
+        places = [choices.index(str(value)) + 0.3 for value in values]
+        axes.errorbar(
+            places, means, deviations, color=BELIEF, linestyle="none", marker="D", markersize=4,
+        )  # fmt: skip
+        return
+    axes.plot(values, means, color=BELIEF, linewidth=1.8, zorder=4)
+    axes.fill_between(
+        values, means - deviations, means + deviations, color=BELIEF, alpha=0.15, linewidth=0
+    )
+
+
+def _is_choice(sweep: Sweep, name: str) -> bool:
+    return isinstance(sweep.distributions[name], CategoricalDistribution)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 16 else f"{text[:7]}…{text[-8:]}"

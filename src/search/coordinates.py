@@ -1,0 +1,71 @@
+"""Points of a search space as points of the unit cube, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+Distributions = Mapping[str, BaseDistribution]
+"""What is searched: the name of a setting -> its values."""
+
+
+def to_unit(distributions: Distributions, params: Mapping[str, Any]) -> np.ndarray:
+    """Values as a point [d] of the unit cube, in the order of ``distributions``.
+
+    Logarithmic ranges are even in the logarithm; choices lie evenly, in the order they were given.
+    """
+    point = []
+    for name, distribution in distributions.items():
+        low, high, log = _range(distribution)
+        value = distribution.to_internal_repr(params[name])
+        if log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        point.append(0.5 if high == low else (value - low) / (high - low))
+    return np.array(point)
+
+
+def from_unit(distributions: Distributions, point: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """The values at a point [d] of the unit cube; whole numbers and choices take equal shares."""
+    params: dict[str, Any] = {}
+    for (name, distribution), place in zip(distributions.items(), point, strict=True):
+        low, high, log = _range(distribution)
+        step = _step(distribution)
+        if step is not None:  # each value has as much of the cube as the others
+            if log:
+                low, high = math.log(low - 0.5), math.log(high + 0.5)
+                value = float(round(math.exp(low + float(place) * (high - low))))
+            else:
+                count = round((high - low) / step) + 1
+                value = low + step * min(int(place * count), count - 1)
+        elif log:
+            value = math.exp(math.log(low) + float(place) * (math.log(high) - math.log(low)))
+        else:
+            value = low + float(place) * (high - low)
+        _, most, _ = _range(distribution)
+        value = min(max(value, _range(distribution)[0]), most)
+        params[name] = distribution.to_external_repr(value)
+    return params
+
+
+def _range(distribution: BaseDistribution) -> tuple[float, float, bool]:
+    """Lowest and highest value, as Optuna stores them, and whether their logarithms are even."""
+    if isinstance(distribution, CategoricalDistribution):
+        return 0.0, float(len(distribution.choices) - 1), False
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    return float(distribution.low), float(distribution.high), distribution.log
+
+
+def _step(distribution: BaseDistribution) -> float | None:
+    """Distance of neighbouring values; None where there are none."""
+    if isinstance(distribution, CategoricalDistribution):
+        return 1.0
+    return getattr(distribution, "step", None)

@@ -1,0 +1,73 @@
+"""Where a study is kept: a journal file beside its trials, a database, or Optuna's proxy."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+JOURNAL = "journal.log"
+"""Name of the journal in a study's folder."""
+
+ATTEMPTS = 5
+"""To open a database in which other processes make the same tables at the same moment."""
+
+
+def open_storage(storage: str | None, folder: Path) -> BaseStorage:
+    """Open what ``storage`` names.
+
+    Args:
+        storage: None for the journal in ``folder``; else a file for a journal, a URL of a database
+            (``sqlite:///...``, ``postgresql://...``), or ``grpc://HOST:PORT`` of Optuna's proxy.
+        folder: of the study; made if it does not exist.
+
+    Raises:
+        ValueError: it cannot be opened.
+    """
+    if storage is None or "://" not in storage:
+        file = folder / JOURNAL if storage is None else Path(storage)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = JournalFileOpenLock(str(file))
+        _drop_half_line(file, lock)
+        return JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
+    if storage.startswith("grpc://"):
+        host, _, port = storage.removeprefix("grpc://").partition(":")
+        if not port.isdecimal():
+            raise ValueError(f"expected a storage as grpc://HOST:PORT, got {storage!r}")
+        return optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+    for attempt in range(ATTEMPTS):
+        try:
+            return optuna.storages.RDBStorage(storage)
+        except ImportError as error:
+            raise ValueError(
+                f"expected the driver of {storage.partition('://')[0]} to be installed, got "
+                f"'{error}'; for PostgreSQL: pip install 'psycopg[binary]', and storage as "
+                "postgresql+psycopg://USER@HOST/DATABASE"
+            ) from error
+        except Exception as error:  # of SQLAlchemy's many drivers
+            if attempt + 1 == ATTEMPTS:
+                reason = str(error.__cause__ or error).strip().splitlines()[0]
+                raise ValueError(
+                    f"expected a storage that can be opened, got {storage!r}: {reason}"
+                ) from error
+            time.sleep(0.2 * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _drop_half_line(file: Path, lock: Any) -> None:
+    """Cut off what a process that was killed while writing left of a line: Optuna stops at it."""
+    if not file.exists():
+        return
+    lock.acquire()
+    try:
+        content = file.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(file, whole)
+    finally:
+        lock.release()
