@@ -7,10 +7,10 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format train prune evaluate predict summary compare check-data benchmark export
+.PHONY: help install demo sweep-pruning test test-slow lint format train prune evaluate measure predict summary compare check-data benchmark export
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # torch comes first and alone: asked for beside the rest, another build of it may be chosen.
 $(READY): requirements.lock pyproject.toml
@@ -23,11 +23,24 @@ $(READY): requirements.lock pyproject.toml
 
 install: $(READY) ## make the virtual environment .venv with the locked versions
 
-demo: $(READY) ## train a teacher, distil a student, evaluate, predict, on generated images: minutes on two cores
-	$(BIN)/python -m src.train experiment=demo run=demo_teacher resume=true $(ARGS)
-	$(BIN)/python -m src.train experiment=demo_student run=demo_student resume=true $(ARGS)
-	$(BIN)/python -m src.evaluate data=demo checkpoint=outputs/train/demo_student/checkpoints/best.ckpt
-	$(BIN)/python -m src.predict checkpoint=outputs/train/demo_student/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3
+# What the demo trains first; the files are there when a training is finished.
+TEACHER := outputs/train/demo_teacher/metrics.json
+STUDENT := outputs/train/demo_student/metrics.json
+$(TEACHER): | $(READY)
+	$(BIN)/python -m src.train experiment=demo run=demo_teacher resume=true
+$(STUDENT): $(TEACHER)
+	$(BIN)/python -m src.train experiment=demo_student run=demo_student resume=true
+
+demo: $(STUDENT) ## teacher, distilled student, search, pruned student, one table: ten minutes on two cores
+	$(BIN)/python -m src.sweep_pruning search=demo study=demo hydra.sweeper.n_trials=8
+	$(BIN)/python -m src.train experiment=demo_pruned pruning=outputs/sweeps/demo/best run=demo_pruned resume=true
+	$(BIN)/python -m src.measure data=demo checkpoints=[outputs/train/demo_teacher/checkpoints/best.ckpt,outputs/train/demo_student/checkpoints/best.ckpt,outputs/train/demo_pruned/checkpoints/best.ckpt]
+	$(BIN)/python -m src.predict checkpoint=outputs/train/demo_pruned/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3
+
+SEARCH ?= demo
+STUDY  ?= first
+sweep-pruning: $(if $(CHECKPOINT),$(READY),$(STUDENT)) ## search the pruning rates; STUDY=name CHECKPOINT=file SEARCH=short ARGS="data=widerface data.root=..."
+	$(BIN)/python -m src.sweep_pruning search=$(SEARCH) study=$(STUDY) $(if $(CHECKPOINT),checkpoint=$(CHECKPOINT)) $(ARGS)
 
 test: $(READY) ## the fast tests, on two cores in two to three minutes; with the real files those on them too
 	$(BIN)/python -m pytest -m "not slow" -n 2 $(ARGS)
@@ -52,6 +65,9 @@ prune: $(READY) ## python -m src.prune $(ARGS), such as ARGS="checkpoint=..."
 
 evaluate: $(READY) ## python -m src.evaluate $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.evaluate $(ARGS)
+
+measure: $(READY) ## python -m src.measure $(ARGS), such as ARGS="checkpoints=[a.ckpt,b.ckpt]"
+	$(BIN)/python -m src.measure $(ARGS)
 
 predict: $(READY) ## python -m src.predict $(ARGS), such as ARGS="checkpoint=... source=photo.jpg"
 	$(BIN)/python -m src.predict $(ARGS)

@@ -31,6 +31,8 @@ REQUIRED = {
     "compare": ["runs=a"],
     "export": ["checkpoint=a.ckpt"],
     "prune": ["checkpoint=a.ckpt"],
+    "sweep_pruning": ["checkpoint=a.ckpt"],
+    "measure": ["checkpoints=[a.ckpt]"],
 }
 """What has no default."""
 
@@ -102,7 +104,8 @@ def test_every_option_composes_and_builds(entry, option, data, weights, tmp_path
         # What a group owns stands under its name; recipes and experiments own nothing.
         for name in [group] if "_target_" in (config.get(group) or {}) else config:
             if name == "module":
-                model = build_model(instantiate(config.model, _convert_="all"))
+                options = config.model or {"name": "nano_b"}  # a search's is that of its checkpoint
+                model = build_model(instantiate(options, _convert_="all"))
                 instantiate(config[name], model=model, _convert_="all")
             elif OmegaConf.is_config(config[name]):
                 instantiate(config[name], _convert_="all")
@@ -111,7 +114,7 @@ def test_every_option_composes_and_builds(entry, option, data, weights, tmp_path
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_folders_of_runs(entry, tmp_path):
     text = (ROOT / f"{entry}.yaml").read_text()
-    assert f"outputs/{entry}/" in text
+    assert f"outputs/{'sweeps' if entry == 'sweep_pruning' else entry}/" in text
     assert "override hydra/help: featherface" in text
     assert f"python -m src.{entry}" in text
 

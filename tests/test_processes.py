@@ -361,7 +361,10 @@ def test_unknown_names_are_refused(launch, training, tmp_path, argument, sentenc
 
 @pytest.mark.parametrize(
     "module",
-    ["train", "prune", "evaluate", "predict", "export", "check_data", "summary", "compare"],
+    [
+        *["train", "prune", "sweep_pruning", "evaluate", "measure", "predict"],
+        *["export", "check_data", "summary", "compare"],
+    ],
 )
 def test_help_begins_with_commands(launch, module):
     assert launch(f"src.{module}", ["--help"]) == 0
