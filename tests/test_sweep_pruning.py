@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import optuna
@@ -212,50 +215,107 @@ def test_intervals_outside_the_bounds(tmp_path, student):
 # The command
 
 
-def sweep(folder: Path, student: Path, tree: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "src.sweep_pruning", f"checkpoint={student}",
-               f"data.root={tree}", *QUICK, "study=tiny", "hydra.sweep.dir=sweep",
-               *options]  # fmt: skip
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+class Command:
+    """``python -m src.NAME`` in a folder, on the tiny data."""
+
+    def __init__(self, folder: Path, student: Path, tree: Path) -> None:
+        self.folder = folder
+        self.data = [f"data.root={tree}", *TINY_DATA, "data.image_size=64", "data.batch_size=2",
+                     "trainer=cpu"]  # fmt: skip
+        self.search = [f"checkpoint={student}", *QUICK, "study=tiny", "hydra.sweeper.n_trials=3"]
+
+    def start(self, name: str, *options: str) -> subprocess.Popen:
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", f"src.{name}", *self.data, *options]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, name: str, *options: str) -> tuple[int, str, str]:
+        process = self.start(name, *options)
+        out, errors = process.communicate(timeout=300)
+        return process.returncode, out, errors
+
+    def sweep(self, sweep: str, *options: str) -> tuple[int, str, str]:
+        return self.run("sweep_pruning", *self.search, f"hydra.sweep.dir={sweep}", *options)
+
+    def trials(self, sweep: str) -> list[optuna.trial.FrozenTrial]:
+        storage = open_storage(None, self.folder / sweep)
+        return optuna.load_study(study_name="tiny", storage=storage).trials
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory, student, tree):
+    return Command(tmp_path_factory.mktemp("command"), student, tree)
+
+
+@pytest.fixture(scope="module")
+def whole(command):
+    """What a search of three trials says, and its trials."""
+    code, out, errors = command.sweep("whole")
+    assert code == 0, errors
+    return out, command.trials("whole")
 
 
 @pytest.mark.slow
-def test_search_then_train(tmp_path, student, tree):
-    """Three trials in seconds; the next command takes what they found."""
-    done = sweep(tmp_path, student, tree, "hydra.sweeper.n_trials=3")
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if " parameters, " in line]
+def test_a_search(command, whole):
+    out, trials = whole
+    lines = [line for line in out.splitlines() if " parameters, " in line]
     assert [line.partition("trial ")[2][0] for line in lines] == ["0", "1", "2"]
-    study = optuna.load_study(study_name="tiny", storage=open_storage(None, tmp_path / "sweep"))
     dense = sum(p.numel() for p in nano_b(channels=16).parameters())
-    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3
-    assert all(t.user_attrs["parameters"] <= dense / 2 for t in study.trials)
-    assert [t.user_attrs["design"] for t in study.trials] == ["probe", "sobol", "sobol"]
-    assert {p.name for p in (tmp_path / "sweep").iterdir()} >= {
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 3
+    assert all(t.user_attrs["parameters"] <= dense / 2 for t in trials)
+    assert [t.user_attrs["design"] for t in trials] == ["probe", "sobol", "sobol"]
+    assert {p.name for p in (command.folder / "whole").iterdir()} >= {
         "best.yaml", "report.html", "results.json", "journal.log", "0", "1", "2",
     }  # fmt: skip
-    best = json.loads((tmp_path / "sweep" / "results.json").read_text())["best"]
-    widths = study.trials[best].user_attrs["widths"]
-    command = [sys.executable, "-m", "src.train", "model=checkpoint", f"init.model={student}",
-               "pruning=sweep/best", f"data.root={tree}", *TINY_DATA, "data.image_size=64",
-               "data.batch_size=2", "trainer=cpu", "recipe.epochs=1", "recipe.validate_every=1",
-               "logger=csv", "num_pictures=0", "run=pruned"]  # fmt: skip
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    trained = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert trained.returncode == 0, trained.stderr
-    found = checkpoint.load(tmp_path / "outputs/train/pruned/checkpoints/best.ckpt").model
-    assert found.config["widths"] == {row["name"]: row["after"] for row in widths}
 
 
 @pytest.mark.slow
-def test_devices_are_refused_before_any_trial(tmp_path, student, tree):
-    done = sweep(tmp_path, student, tree, "trainer.devices=2")
-    assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
+def test_the_next_command_takes_what_it_found(command, whole, student):
+    best = json.loads((command.folder / "whole" / "results.json").read_text())["best"]
+    code, _, errors = command.run(
+        "train", "model=checkpoint", f"init.model={student}", "pruning=whole/best", "logger=csv",
+        "recipe.epochs=1", "recipe.validate_every=1", "num_pictures=0", "run=pruned",
+    )  # fmt: skip
+    assert code == 0, errors
+    run = command.folder / "outputs" / "train" / "pruned"
+    widths = {row["name"]: row["after"] for row in whole[1][best].user_attrs["widths"]}
+    assert checkpoint.load(run / "checkpoints" / "best.ckpt").model.config["widths"] == widths
+
+
+@pytest.mark.slow
+def test_a_search_killed_within_a_trial_ends_as_if_it_were_not(command, whole):
+    process = command.start("sweep_pruning", *command.search, "hydra.sweep.dir=killed")
+    last = command.folder / "killed" / "1" / "checkpoints" / "last.ckpt"
+    while not last.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert [t.state.name for t in command.trials("killed")] == ["COMPLETE", "RUNNING"]
+    code, out, errors = command.sweep("killed")
+    assert code == 0, errors
+    assert "1 of 3 trials are there" in out
+    trials = command.trials("killed")
+    assert [(t.number, t.params, t.values) for t in trials] == [
+        (t.number, t.params, t.values) for t in whole[1]
+    ]
+
+
+@pytest.mark.slow
+def test_other_settings_are_another_search(command, whole):
+    code, _, errors = command.sweep("whole", "recovery.steps=5")
+    assert code == 1
+    (line,) = errors.strip().splitlines()
+    assert "recovery.steps: 4, now 5" in line
+
+
+@pytest.mark.slow
+def test_devices_are_refused_before_any_trial(command):
+    code, _, errors = command.sweep("refused", "trainer.devices=2")
+    assert code == 1
+    (line,) = errors.strip().splitlines()
     assert "start the command once per device instead" in line
-    assert not (tmp_path / "sweep").exists()
+    assert not (command.folder / "refused").exists()
