@@ -17,6 +17,7 @@ import lightning as L
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 from optuna.distributions import FloatDistribution
 from torch import nn
@@ -24,6 +25,7 @@ from torch import nn
 from src import checkpoint
 from src.command import command
 from src.data.datamodule import FaceDataModule
+from src.detection.objective import DetectionObjective
 from src.detector import find_device
 from src.entry import one_sentence, record, run_folder
 from src.models import FaceDetector, wiring_of
@@ -63,25 +65,32 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
     datamodule.prepare_data()
     objective = instantiate(config.objective, _convert_="all")
     L.seed_everything(config.seed, workers=True, verbose=False)
-    model.to(find_device("cpu" if config.trainer.accelerator == "cpu" else None))
+    device = find_device("cpu" if config.trainer.accelerator == "cpu" else None)
+    model.to(device)
     if config.recalibration.batches and not last.exists():
         recalibrate(model, datamodule.training_images(config.recalibration.batches))
-    reports = [Reports(w, objective)] if (w := watcher()) else []
-    if config.recovery.steps:
-        train(config, model, datamodule, last, reports)
-    values = [] if any(r.hopeless for r in reports) else [
-        held_out_loss(model, objective, datamodule.held_out_dataloader())
-    ]  # fmt: skip
-    attributes = {name: done[name][1] for name in ("parameters", "multiply_adds")}
-    attributes |= {name: done[name] for name in ("realised_rates", "widths")}
-    if config.second is not None and values:
-        values.append(
-            float(done["multiply_adds"][1])
-            if config.second == "multiply_adds"
-            else latency(model, config.height, config.width)
-        )
-    attributes["seconds"] = time.perf_counter() - start
-    return {"objective": values, "attributes": attributes, "pruned": not values}
+    sizes = {name: done[name][1] for name in ("parameters", "multiply_adds")}
+    loggers = [instantiate(logger) for logger in config.logger.values()]
+    try:
+        if config.recovery.steps and not train(config, model, datamodule, last, loggers, objective):
+            return {"objective": [], "attributes": sizes, "pruned": True}
+        model.to(device)  # Lightning leaves it on the CPU
+        values = [held_out_loss(model, objective, datamodule.held_out_dataloader())]
+        for logger in loggers:
+            logger.log_hyperparams({**done["rates"], **sizes, "checkpoint": config.checkpoint})
+            logger.log_metrics({"search/loss": values[0]}, step=config.recovery.steps)
+    finally:
+        close(loggers)
+    if config.second == "multiply_adds":
+        values.append(float(sizes["multiply_adds"]))
+    elif config.second == "latency":
+        values.append(latency(model, config.height, config.width))
+    attributes = {
+        **sizes,
+        **{name: done[name] for name in ("realised_rates", "widths")},
+        "seconds": time.perf_counter() - start,
+    }
+    return {"objective": values, "attributes": attributes, "pruned": False}
 
 
 def train(
@@ -89,13 +98,19 @@ def train(
     model: FaceDetector,
     datamodule: FaceDataModule,
     last: Path,
-    reports: list[Reports],
-) -> None:
-    """Recover ``model``; leaves its weights, averaged where that is asked for."""
+    loggers: list[Logger],
+    objective: DetectionObjective,
+) -> bool:
+    """Recover ``model``; leaves its weights, averaged where that is asked for.
+
+    Returns:
+        Whether it was trained to the end, and not given up.
+    """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and config.norm_momentum is not None:
             module.momentum = config.norm_momentum
     learner = instantiate(config.module, model=model.train(), _convert_="all")
+    reports = [Reports(told, objective)] if (told := watcher()) else []
     interactive = sys.stderr.isatty()
     callbacks = [
         keep_last(last),
@@ -103,15 +118,12 @@ def train(
         *([TQDMProgressBar(leave=False)] if interactive else []),
         *([instantiate(config.ema.callback)] if config.ema.callback else []),
     ]
-    loggers = [instantiate(logger) for logger in config.logger.values()]
     trainer: L.Trainer = instantiate(
         config.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=interactive,
         _convert_="all",
     )  # fmt: skip
-    try:
-        recover(learner, datamodule, trainer, last)
-    finally:
-        close(trainer.loggers)
+    recover(learner, datamodule, trainer, last)
+    return not any(report.hopeless for report in reports)
 
 
 def latency(model: FaceDetector, height: int, width: int) -> float:

@@ -264,8 +264,8 @@ def sweep(
         return Sweep(settings, context, task, config, arguments).run()
     except USER_ERRORS as error:
         sys.exit(f"error: {describe(error)}")
-    except KeyboardInterrupt:
-        sys.exit("stopped by Ctrl-C; the same command goes on")
+    except (KeyboardInterrupt, SystemExit):  # what Lightning makes of Ctrl-C is the second
+        sys.exit("stopped; the same command goes on")
 
 
 def check_processes(config: DictConfig) -> None:
