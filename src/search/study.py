@@ -31,6 +31,9 @@ ERROR = "error"
 WITHDRAWN = "withdrawn"
 """User attribute of a trial that another process had made unnecessary before it began."""
 
+FIXED = "fixed_params"
+"""System attribute of a trial whose point is given, as Optuna's ``enqueue_trial`` writes it."""
+
 REPEATS = 20
 """Proposals in a row that are known already, after which the space counts as exhausted."""
 
@@ -212,7 +215,10 @@ class Trials:
         return self._propose(storage.get_trial(trial_id))
 
     def _propose(self, frozen: FrozenTrial) -> Trial:
-        """The trial with its point; one that was killed while it got its point gets the same."""
+        """The trial with its point, which is stored whole before any part of it is."""
+        if FIXED not in frozen.system_attrs:
+            point = Trial(self.study, frozen._trial_id).relative_params
+            self.study._storage.set_trial_system_attr(frozen._trial_id, FIXED, point)
         trial = Trial(self.study, frozen._trial_id)
         for name, distribution in self.distributions.items():
             _suggest(trial, name, distribution)
