@@ -86,10 +86,16 @@ class Sweep:
             self.space, self.feasible = make(base, self.space)
         self.sampler = self._sampler(self.space.distributions)
         self._compose(self.sampler.probe())  # a mistake in the settings shows before any trial
+        left = [place for place in self.folder.glob("*") if place.name.isdecimal()]
         study = open_study(
             self.name, storage=self.settings["storage"], folder=self.folder,
             directions=self.directions, sampler=self.sampler, settings=self._fingerprint(base),
         )  # fmt: skip
+        if left and not study.get_trials(deepcopy=False):  # its jobs would go on from theirs
+            raise ValueError(
+                f"expected a new study in a folder of its own, got trials of another one in "
+                f"{self.folder}; remove it or choose another name"
+            )
         self.leases = Leases(study, grace=float(self.settings["grace"]))
         self.trials = Trials(
             study, self.space.distributions, n_trials=self.settings["n_trials"],
@@ -105,8 +111,9 @@ class Sweep:
                      self.trials.n_trials)  # fmt: skip
         while True:
             batch = self.trials.next(self.settings["n_jobs"])
-            for trials in _consecutive(batch):
-                self._launch(launcher, trials, progress)
+            with self.leases.held(batch):
+                for trials in _consecutive(batch):
+                    self._launch(launcher, trials, progress)
             if not batch:
                 if not self.trials.others_at_work():
                     break
@@ -115,22 +122,19 @@ class Sweep:
 
     def _launch(self, launcher: Launcher, trials: Sequence[Trial], progress: Progress) -> None:
         """Run jobs whose numbers follow each other, and record what came of them."""
-        study = self.trials.study
-        frozen = [study._storage.get_trial(trial._trial_id) for trial in trials]
         jobs = [self._overrides(trial.params) for trial in trials]
         returns: Sequence[JobReturn | None]
-        with self.leases.held(frozen):
-            try:
-                returns = launcher.launch(jobs, initial_job_idx=trials[0].number)
-            except Exception as error:  # a launcher raises if a process of its own was killed
-                log.warning("the launcher stopped: %s", error)
-                returns = [None] * len(trials)
-            for trial, returned in zip(trials, returns, strict=True):
-                result = self._result(trial.number, returned)
-                if self.trials.tell(trial, result):
-                    log.info("%s", progress.line(trial.number))
-                else:
-                    log.info("trial %d was finished by another process", trial.number)
+        try:
+            returns = launcher.launch(jobs, initial_job_idx=trials[0].number)
+        except Exception as error:  # a launcher raises if a process of its own was killed
+            log.warning("the launcher stopped: %s", error)
+            returns = [None] * len(trials)
+        for trial, returned in zip(trials, returns, strict=True):
+            result = self._result(trial.number, returned)
+            if self.trials.tell(trial, result):
+                log.info("%s", progress.line(trial.number))
+            else:
+                log.info("trial %d was finished by another process", trial.number)
 
     def _result(self, number: int, returned: JobReturn | None) -> Result | str:
         """What a job left, or the reason why there is nothing."""
@@ -247,6 +251,7 @@ class Sweep:
         flat = dict(_flat(plain, ""))
         ours = {key: self.settings[key] for key in ("sampler", "pruner", "design", "warm_start")}
         flat |= {f"hydra.sweeper.{key}": str(value) for key, value in ours.items()}
+        flat["searched"] = ", ".join(self.space.distributions)  # their order makes the points
         for key, distribution in self.space.distributions.items():
             flat[key] = str(distribution)
         return flat

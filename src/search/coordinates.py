@@ -28,7 +28,8 @@ def to_unit(distributions: Distributions, params: Mapping[str, Any]) -> np.ndarr
         low, high, log = _range(distribution)
         value = distribution.to_internal_repr(params[name])
         if log:
-            low, high, value = math.log(low), math.log(high), math.log(value)
+            half = 0.0 if _step(distribution) is None else 0.5
+            low, high, value = math.log(low - half), math.log(high + half), math.log(value)
         point.append(0.5 if high == low else (value - low) / (high - low))
     return np.array(point)
 

@@ -13,13 +13,13 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 
 LEASE = "lease"
 """User attribute of a trial under way."""
@@ -76,7 +76,7 @@ class Leases:
         return self._latest(trial).user_attrs[LEASE]["worker"] == self.name
 
     @contextlib.contextmanager
-    def held(self, trials: list[FrozenTrial]) -> Iterator[None]:
+    def held(self, trials: Sequence[Trial]) -> Iterator[None]:
         """Give signs of life for some trials."""
         stop = threading.Event()
 
@@ -96,7 +96,7 @@ class Leases:
             stop.set()
             thread.join()
 
-    def _write(self, trial: FrozenTrial, lease: dict[str, Any]) -> None:
+    def _write(self, trial: FrozenTrial | Trial, lease: dict[str, Any]) -> None:
         self.study._storage.set_trial_user_attr(trial._trial_id, LEASE, lease)
 
     def _latest(self, trial: FrozenTrial) -> FrozenTrial:

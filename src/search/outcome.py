@@ -32,13 +32,18 @@ def write_best(
         comments: lines for the top.
     """
     content = OmegaConf.create({})
-    choices = [{f"override /{key}": value} for key, value in params.items() if is_group(key)]
+    choices = [
+        {f"/{key[1:]}" if key.startswith("+") else f"override /{key}": value}
+        for key, value in params.items()
+        if is_group(key.lstrip("+"))
+    ]
     if choices:
         OmegaConf.update(content, "defaults", choices)
     for name in whole:
         part = OmegaConf.select(config, name)
         OmegaConf.update(content, name, OmegaConf.to_container(part, resolve=True))
-    for key, value in params.items():
+    for name, value in params.items():
+        key = name.lstrip("+")  # +key: one that the command lacks
         if not is_group(key):
             found = OmegaConf.select(config, key)  # a choice is a text until it is composed
             OmegaConf.update(content, key, value if found is None else found)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from pathlib import Path
-from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal._file import BaseJournalFileLock
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 JOURNAL = "journal.log"
 """Name of the journal in a study's folder."""
@@ -32,14 +39,16 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
     if storage is None or "://" not in storage:
         file = folder / JOURNAL if storage is None else Path(storage)
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileOpenLock(str(file))
+        lock = KernelLock(file) if fcntl else JournalFileOpenLock(str(file))
         _drop_half_line(file, lock)
         return JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
     if storage.startswith("grpc://"):
         host, _, port = storage.removeprefix("grpc://").partition(":")
         if not port.isdecimal():
             raise ValueError(f"expected a storage as grpc://HOST:PORT, got {storage!r}")
-        return optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # no user can act on it
+            return optuna.storages.GrpcStorageProxy(host=host, port=int(port))
     for attempt in range(ATTEMPTS):
         try:
             return optuna.storages.RDBStorage(storage)
@@ -59,7 +68,27 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _drop_half_line(file: Path, lock: Any) -> None:
+class KernelLock(BaseJournalFileLock):
+    """One process at a time writes a journal; the kernel releases the lock of one that is killed.
+
+    Optuna's own locks are files that a killed process leaves: the next one waits 30 s for it.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._path = f"{journal}.kernel-lock"
+        self._file = -1
+
+    def acquire(self) -> bool:
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)  # also that of children forked meanwhile
+        os.close(self._file)
+
+
+def _drop_half_line(file: Path, lock: BaseJournalFileLock) -> None:
     """Cut off what a process that was killed while writing left of a line: Optuna stops at it."""
     if not file.exists():
         return

@@ -67,10 +67,11 @@ def open_study(
         study_name=name, storage=open_storage(storage, folder), directions=_directions(directions),
         sampler=sampler, load_if_exists=True,
     )  # fmt: skip
+    begun = bool(study.get_trials(deepcopy=False))  # before the settings, which precede any trial
     known = study.user_attrs.get(_SETTINGS)
     ours = {"directions": ", ".join(directions), **settings}
     if known is None:
-        if study.get_trials(deepcopy=False):
+        if begun:
             raise ValueError(
                 f"expected a new study or one of this command, got {name!r} with trials of another "
                 "program; choose another name"
@@ -130,7 +131,13 @@ class Trials:
         chosen: list[Trial] = []
         answered = 0
         for trial in self._in(TrialState.RUNNING):
-            if len(chosen) < count and self.leases.dead(trial) and self.leases.take_over(trial):
+            if len(chosen) == count:
+                break
+            if (
+                self.leases.dead(trial)
+                and self.leases.take_over(trial)
+                and not self._withdrawn(trial)
+            ):
                 chosen.append(self._propose(trial))
         while len(chosen) < count and self._due():
             begun = self._begin()
@@ -193,7 +200,9 @@ class Trials:
             else:
                 self.study.tell(trial, result.values)
             return True
-        except UpdateFinishedTrialError:
+        except (UpdateFinishedTrialError, ValueError):  # the latter from Study.tell
+            if not self.study._storage.get_trial(trial._trial_id).state.is_finished():
+                raise
             return False
 
     def _due(self) -> bool:
@@ -205,14 +214,18 @@ class Trials:
         frozen = create_trial(state=TrialState.RUNNING, user_attrs={LEASE: self.leases.mine()})
         storage = self.study._storage
         trial_id = storage.create_new_trial(self.study._study_id, template_trial=frozen)
-        number = storage.get_trial(trial_id).number
-        before = [t for t in self.study.get_trials(deepcopy=False) if t.number < number]
-        counted = [t for t in before if t.state != TrialState.FAIL and _counts(t)]
-        if len(counted) >= self.n_trials:
-            storage.set_trial_user_attr(trial_id, WITHDRAWN, True)
-            storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
-            return None
-        return self._propose(storage.get_trial(trial_id))
+        trial = storage.get_trial(trial_id)
+        return None if self._withdrawn(trial) else self._propose(trial)
+
+    def _withdrawn(self, trial: FrozenTrial) -> bool:
+        """Whether those begun before a trial are enough; then it ends."""
+        before = [t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number]
+        if len([t for t in before if t.state != TrialState.FAIL and _counts(t)]) < self.n_trials:
+            return False
+        storage = self.study._storage
+        storage.set_trial_user_attr(trial._trial_id, WITHDRAWN, True)
+        storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+        return True
 
     def _propose(self, frozen: FrozenTrial) -> Trial:
         """The trial with its point, which is stored whole before any part of it is."""
