@@ -65,8 +65,7 @@ class SearchSampler(BaseSampler):
         seed: of the design and of what follows.
         design: number of first points, the probe among them.
         feasible: which points are allowed; None: all.
-        warm_start: points to try first, in place of those of the design; what they leave out is
-            that of the probe.
+        warm_start: points to try before the design; what they leave out is that of the probe.
 
     Raises:
         ValueError: a point of ``warm_start`` that does not lie in the space.
