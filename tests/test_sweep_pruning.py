@@ -212,6 +212,35 @@ def test_intervals_outside_the_bounds(tmp_path, student):
         plans(tmp_path, student, **{**BOUNDS, "cbam": (0.1, 0.8)})
 
 
+def test_trials_of_a_study_are_one_group_of_wandb(tmp_path, student):
+    given = [f"checkpoint={student}", "study=half", "logger=wandb"]
+    with composed("sweep_pruning", tmp_path, *given, multirun=True) as config:
+        assert config.logger.wandb.group == "half"
+        assert config.logger.wandb.name == "half-0"
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_the_published_network_on_real_images(tmp_path, shared):
+    weights = shared / "weights" / "mobilenet0.25_Final.pth"
+    settings = [
+        f"checkpoint={weights}", "data=widerface", f"data.root={shared / 'widerface'}",
+        *[option for option in QUICK if "generator" not in option], "data.num_train_images=8",
+        "data.image_size=128", "optimizer.lr=1e-3",
+    ]  # fmt: skip
+    bounds = {RATES + name: FloatDistribution(*pair) for name, pair in BOUNDS.items()}
+    with composed("sweep_pruning", tmp_path / "search", *settings) as config:
+        space, feasible = feasible_plans(config, Space(bounds, ()))
+    assert [name.removeprefix(RATES) for name in space.distributions] == [
+        "backbone_early", "backbone_late", "bifpn", "ssh",
+    ]  # fmt: skip
+    rates = [f"{name}={rate}" for name, rate in feasible.probe().items()]
+    with composed("sweep_pruning", tmp_path / "trial", *settings, *rates, *space.fixed) as config:
+        results = trial(config, tmp_path / "trial")
+    assert 240_000 < results["attributes"]["parameters"] <= 489_015 / 2
+    assert results["objective"][0] > 0
+
+
 # The command
 
 
