@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from src import checkpoint
-from src.models import featherface_v1
+from src.models import featherface_v1, nano_b
 
 # Tiny networks gain nothing from threads, and tests run side by side.
 torch.set_num_threads(1)
@@ -47,4 +47,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
     checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
+    return path
+
+
+@pytest.fixture(scope="session")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a small Nano-B, which has filters of every group."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("student") / "student.ckpt"
+    checkpoint.save(path, nano_b(channels=16))
     return path

@@ -16,22 +16,13 @@ from hydra.errors import InstantiationException
 from src import checkpoint
 from src.complexity import complexity
 from src.entry import one_sentence
-from src.models import featherface_v1, featherface_v2, nano_b
+from src.models import featherface_v1, featherface_v2
 from src.prune import prune
 from src.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["recalibration.batches=2", "data.image_size=64", "data.batch_size=2",
          "trainer.accelerator=cpu", "height=64", "width=64"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    """Checkpoint of a small Nano-B, which has filters of every group."""
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("student") / "student.ckpt"
-    checkpoint.save(path, nano_b(channels=16))
-    return path
 
 
 @pytest.fixture(scope="module")

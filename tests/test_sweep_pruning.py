@@ -34,14 +34,6 @@ QUICK = [
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("student") / "student.ckpt"
-    checkpoint.save(path, nano_b(channels=16))
-    return path
-
-
-@pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     return tmp_path_factory.mktemp("data") / "tiny"
 

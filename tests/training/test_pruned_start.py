@@ -9,7 +9,6 @@ import torch
 
 from src import checkpoint
 from src.command import store_option_files
-from src.models import nano_b
 from src.pruning import PruningSpec, prune_at_once
 from src.train import train
 
@@ -26,15 +25,6 @@ pruning:
   parameters: null
   multiple: 2
 """
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    """Checkpoint of a small Nano-B, which has filters of every group."""
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("student") / "student.ckpt"
-    checkpoint.save(path, nano_b(channels=16))
-    return path
 
 
 @pytest.fixture
