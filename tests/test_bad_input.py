@@ -78,7 +78,7 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         ("data.batch_size=0", r"expected data\.batch_size of at least 1, got 0"),
         ("data.batch_size=two", r"expected data\.batch_size to be a whole number, got 'two'"),
         ("data.num_workers=-1", r"expected data\.num_workers of at least 0, got -1"),
-        ("data.val_split=test", r"data\.val_split to be one of 'train', 'val', 'held_out', got 'test'"),
+        ("data.val_split=test", r"to be one of 'train', 'val', 'held_out', got 'test'"),
         ("seed=-1", r"expected a seed of at least 0, got -1"),
         ("num_pictures=-1", r"expected num_pictures of at least 0, got -1"),
         ("optimizer.lr=-1", r"expected settings that the optimizer takes, got Invalid learn"),
