@@ -123,12 +123,12 @@ class Sweep:
     def _launch(self, launcher: Launcher, trials: Sequence[Trial], progress: Progress) -> None:
         """Run jobs whose numbers follow each other, and record what came of them."""
         jobs = [self._overrides(trial.params) for trial in trials]
-        returns: Sequence[JobReturn | None]
+        returns: Sequence[JobReturn | Exception]
         try:
             returns = launcher.launch(jobs, initial_job_idx=trials[0].number)
-        except Exception as error:  # a launcher raises if a process of its own was killed
+        except Exception as error:  # such as of a process of the launcher's own that was killed
             log.warning("the launcher stopped: %s", error)
-            returns = [None] * len(trials)
+            returns = [error] * len(trials)
         for trial, returned in zip(trials, returns, strict=True):
             result = self._result(trial.number, returned)
             if self.trials.tell(trial, result):
@@ -136,15 +136,15 @@ class Sweep:
             else:
                 log.info("trial %d was finished by another process", trial.number)
 
-    def _result(self, number: int, returned: JobReturn | None) -> Result | str:
+    def _result(self, number: int, returned: JobReturn | Exception) -> Result | str:
         """What a job left, or the reason why there is nothing."""
+        if isinstance(returned, JobReturn) and returned.status == JobStatus.COMPLETED:
+            return read_result(returned.return_value)
         file = self.folder / str(number) / RESULT
-        if returned is None or returned.status != JobStatus.COMPLETED:
-            error = "its process was killed" if returned is None else returned._return_value
-            if file.exists():
-                return read_result(json.loads(file.read_text()))
-            return " ".join(str(error).split()) or type(error).__name__
-        return read_result(returned.return_value)
+        if file.exists():
+            return read_result(json.loads(file.read_text()))
+        error = returned._return_value if isinstance(returned, JobReturn) else returned
+        return " ".join(str(error).split()) or type(error).__name__
 
     def _conclude(self) -> dict[str, Any]:
         """Write the best point and the report."""
@@ -159,8 +159,12 @@ class Sweep:
                 {"number": t.number, "values": t.values, "params": t.params}
                 for t in study.best_trials
             ]
-        chosen = choose(study.get_trials(deepcopy=False), distributions,
-                        direction=study.directions[0])  # fmt: skip
+        kept = [
+            t
+            for t in study.get_trials(deepcopy=False)
+            if max(t.constraints.values(), default=0) <= 0
+        ]
+        chosen = choose(kept, distributions, direction=study.directions[0])
         best = chosen.trial
         results |= {
             "best": best.number, "params": best.params, "values": best.values,

@@ -29,7 +29,7 @@ from src.search.job import watcher
 from src.search.leases import LEASE, Leases
 from src.search.storage import open_storage
 from src.search.study import CACHED, ERROR
-from src.sweeper import sweep
+from src.sweeper import Sweep, sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEPS = Path("outputs/sweeps")
@@ -230,6 +230,44 @@ def test_several_objectives(run):
         assert not any(a <= loss and b >= x and (a, b) != (loss, x) for a, b in values)
     message = stopped(run, bowl, *options, study="t")
     assert "expected 2 objectives, one per direction, got 1" in message
+
+
+def test_constraints(run):
+    """The best is one that keeps them; the lowest does not."""
+
+    def task(config: DictConfig) -> dict[str, Any]:
+        return {"objective": config.x, "constraints": {"x": 0.5 - config.x}}
+
+    results = run(task, "x=interval(0,1)", "hydra.sweeper.n_trials=8", "hydra/sweeper/sampler=gp")
+    assert 0.5 <= results["params"]["x"] < 1
+    assert min(t.params["x"] for t in trials()) < 0.5
+
+
+def test_a_launcher_that_stops(run, monkeypatch):
+    """Its reason is that of its trials; the results of those that had ended are kept."""
+
+    def made(self):
+        launcher = original(self)
+        launch = launcher.launch
+
+        def stops(jobs, initial_job_idx):
+            returns = launch(jobs, initial_job_idx)
+            if initial_job_idx == 1:
+                (SWEEPS / "s" / "1" / "objective.json").unlink()
+            if initial_job_idx in (1, 2):
+                raise RuntimeError("a worker of the pool was lost")
+            return returns
+
+        launcher.launch = stops
+        return launcher
+
+    original = Sweep._launcher
+    monkeypatch.setattr(Sweep, "_launcher", made)
+    run(bowl, "x=interval(0,1)", "y=0.5", "hydra.sweeper.n_trials=4")
+    assert [t.state.name for t in trials()] == [
+        "COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE",
+    ]  # fmt: skip
+    assert trials()[1].user_attrs[ERROR] == "a worker of the pool was lost"
 
 
 def test_warm_start(run):
