@@ -18,9 +18,8 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import FloatDistribution
-from torch import nn
 
 from src import checkpoint
 from src.command import command
@@ -28,7 +27,7 @@ from src.data.datamodule import FaceDataModule
 from src.detection.objective import DetectionObjective
 from src.detector import find_device
 from src.entry import one_sentence, record, run_folder
-from src.models import FaceDetector, wiring_of
+from src.models import FaceDetector, set_norm_momentum, wiring_of
 from src.pruning import BudgetSurface, Cost, PruningSpec, prune_at_once, recalibrate
 from src.search.job import watcher
 from src.search.space import Space
@@ -106,9 +105,7 @@ def train(
     Returns:
         Whether it was trained to the end, and not given up.
     """
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and config.norm_momentum is not None:
-            module.momentum = config.norm_momentum
+    set_norm_momentum(model, config.norm_momentum)
     learner = instantiate(config.module, model=model.train(), _convert_="all")
     reports = [Reports(told, objective)] if (told := watcher()) else []
     interactive = sys.stderr.isatty()
@@ -199,6 +196,12 @@ def feasible_plans(config: DictConfig, space: Space) -> tuple[Space, FeasiblePla
         ValueError: what a trial or the budget refuses; so a search ends before its first trial.
     """
     check(config)
+    direction = OmegaConf.select(config, "hydra.sweeper.direction", default="minimize")
+    if (not isinstance(direction, str) and len(direction) == 2) != (config.second is not None):
+        raise ValueError(
+            "expected second=NAME together with hydra.sweeper.direction=[minimize,minimize], got "
+            f"second={config.second} and {direction}"
+        )
     spec: PruningSpec = instantiate(config.pruning, _convert_="all")
     model = checkpoint.load(config.checkpoint).model
     wiring = wiring_of(model)
@@ -208,11 +211,16 @@ def feasible_plans(config: DictConfig, space: Space) -> tuple[Space, FeasiblePla
     ]
     distributions = {n: d for n, d in space.distributions.items() if n not in absent}
     cost = Cost(model, wiring, height=config.height, width=config.width)
-    bounds = {
-        name.removeprefix(RATES): (distribution.low, distribution.high)
-        for name, distribution in distributions.items()
-        if name.startswith(RATES) and isinstance(distribution, FloatDistribution)
-    }
+    bounds = {}
+    for name, distribution in distributions.items():
+        if not name.startswith(RATES):
+            continue
+        if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
+            raise ValueError(
+                f"expected {name} to be searched as interval(LOW,HIGH), any rate between, got "
+                f"{distribution}; or give it one rate"
+            )
+        bounds[name.removeprefix(RATES)] = distribution.low, distribution.high
     for group, (low, high) in bounds.items():
         least, most = spec.bounds[group]
         if low < least or high > most:

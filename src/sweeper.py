@@ -33,7 +33,7 @@ from src.search.progress import Progress, shown
 from src.search.progress import settings as shown_settings
 from src.search.sampling import Feasible, SearchSampler
 from src.search.space import search_space
-from src.search.study import Trials, open_study
+from src.search.study import Trials, keeps_constraints, open_study
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,10 @@ SWEEPS = Path("outputs/sweeps")
 POLL = 1.0
 """Seconds between looks at what other processes do."""
 
-MAY_DIFFER = ("trainer", "data.num_workers", "logger", "run", "run_dir", "group", "hydra")
+MAY_DIFFER = (
+    *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "log_every_n_steps")),
+    *("data.num_workers", "logger", "run", "run_dir", "group", "hydra"),
+)
 """Settings that processes on other machines, or a later attempt, may have otherwise."""
 
 
@@ -159,11 +162,7 @@ class Sweep:
                 {"number": t.number, "values": t.values, "params": t.params}
                 for t in study.best_trials
             ]
-        kept = [
-            t
-            for t in study.get_trials(deepcopy=False)
-            if max(t.constraints.values(), default=0) <= 0
-        ]
+        kept = [t for t in study.get_trials(deepcopy=False) if keeps_constraints(t)]
         chosen = choose(kept, distributions, direction=study.directions[0])
         best = chosen.trial
         results |= {
@@ -287,10 +286,9 @@ def check_processes(config: DictConfig) -> None:
         "start the command once per device instead, they share the study: "
         "CUDA_VISIBLE_DEVICES=0 <command> & CUDA_VISIBLE_DEVICES=1 <command> & wait"
     )
-    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-    ranks = {name: os.environ[name] for name in names if os.environ.get(name, "1") not in "01"}
-    if "RANK" in os.environ or "LOCAL_RANK" in os.environ or ranks:
-        found = ", ".join(f"{n}={os.environ[n]}" for n in names if n in os.environ)
+    ranks = {n: os.environ[n] for n in ("RANK", "LOCAL_RANK", "WORLD_SIZE") if n in os.environ}
+    if ranks and ranks != {"WORLD_SIZE": "1"}:
+        found = ", ".join(f"{name}={value}" for name, value in ranks.items())
         raise ValueError(
             f"expected a search outside torchrun and the processes of a training, got {found}: "
             f"every one of them would run the whole search; {instead}"

@@ -15,13 +15,12 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from src import checkpoint
 from src.command import command
 from src.entry import one_sentence, record, results_table, run_folder
 from src.json_files import write_json
-from src.models import FaceDetector, build_model
+from src.models import FaceDetector, build_model, set_norm_momentum
 from src.pruning import PruningSpec, prune_at_once
 from src.report import draw_widths
 from src.training import DetectorModule, PruningModule
@@ -124,10 +123,7 @@ def initial_model(config: DictConfig) -> FaceDetector:
         model.load_state_dict(source.state_dict())
     if config.init.backbone is not None:
         checkpoint.load_backbone(config.init.backbone, model)
-    if config.norm_momentum is not None:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = config.norm_momentum
+    set_norm_momentum(model, config.norm_momentum)
     return model.train()
 
 

@@ -14,7 +14,8 @@ import optuna
 import pytest
 import torch
 from composing import TINY_DATA, composed
-from optuna.distributions import FloatDistribution
+from omegaconf import open_dict
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from src import checkpoint, sweep_pruning
@@ -197,6 +198,29 @@ def test_groups_that_the_network_lacks_are_not_searched(tmp_path):
     assert RATES + "cbam" not in space.distributions
     assert "pruning.rates.cbam=null" in space.fixed
     assert space.fixed[0] == "seed=3"
+
+
+@pytest.mark.parametrize(
+    ("second", "direction"),
+    [("multiply_adds", "minimize"), ("null", ["minimize"] * 2), ("latency", ["minimize"])],
+)
+def test_as_many_directions_as_objectives(tmp_path, student, second, direction):
+    distributions = {RATES + n: FloatDistribution(*pair) for n, pair in BOUNDS.items()}
+    given = [f"checkpoint={student}", f"second={second}"]
+    with composed("sweep_pruning", tmp_path, *given) as config, open_dict(config):
+        config.hydra = {"sweeper": {"direction": direction}}
+        with pytest.raises(ValueError, match=r"together with hydra\.sweeper\.direction="):
+            feasible_plans(config, Space(distributions, ()))
+
+
+@pytest.mark.parametrize(
+    "distribution", [FloatDistribution(0.1, 0.5, step=0.1), CategoricalDistribution(["0.1", "0.2"])]
+)
+def test_rates_are_searched_as_intervals(tmp_path, student, distribution):
+    with composed("sweep_pruning", tmp_path, f"checkpoint={student}") as config:
+        space = Space({RATES + "cbam": distribution}, ())
+        with pytest.raises(ValueError, match=r"searched as interval\(LOW,HIGH\)"):
+            feasible_plans(config, space)
 
 
 def test_intervals_outside_the_bounds(tmp_path, student):

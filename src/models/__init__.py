@@ -9,6 +9,7 @@ from src.models.channels import Wiring
 from src.models.detector import FaceDetector
 from src.models.featherface import featherface_v1, wire_featherface_v1
 from src.models.featherface_v2 import featherface_v2
+from src.models.layers import set_norm_momentum
 from src.models.nano_b import nano_b, wire_nano_b
 from src.models.widths import dense_widths
 
@@ -20,6 +21,7 @@ __all__ = [
     "featherface_v1",
     "featherface_v2",
     "nano_b",
+    "set_norm_momentum",
     "wiring_of",
 ]
 

@@ -11,6 +11,13 @@ from torch import Tensor, nn
 from src.models.channels import Channels, Wiring
 
 
+def set_norm_momentum(model: nn.Module, momentum: float | None) -> None:
+    """Set how fast statistics of batch norms follow; None leaves each what it has."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and momentum is not None:
+            module.momentum = momentum
+
+
 class ConvNorm(nn.Module):
     """Convolution without bias, batch normalisation, activation (LeakyReLU; ``slope=None``: none).
 

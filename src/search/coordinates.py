@@ -39,21 +39,18 @@ def from_unit(distributions: Distributions, point: Sequence[float] | np.ndarray)
     params: dict[str, Any] = {}
     for (name, distribution), place in zip(distributions.items(), point, strict=True):
         low, high, log = _range(distribution)
-        step = _step(distribution)
-        if step is not None:  # each value has as much of the cube as the others
-            if log:
-                low, high = math.log(low - 0.5), math.log(high + 0.5)
-                value = float(round(math.exp(low + float(place) * (high - low))))
-            else:
-                count = round((high - low) / step) + 1
-                value = low + step * min(int(place * count), count - 1)
+        step, place = _step(distribution), float(place)
+        if step is not None and log:  # each value has as much of the cube as the others
+            least, most = math.log(low - 0.5), math.log(high + 0.5)
+            value = float(round(math.exp(least + place * (most - least))))
+        elif step is not None:
+            count = round((high - low) / step) + 1
+            value = low + step * min(int(place * count), count - 1)
         elif log:
-            value = math.exp(math.log(low) + float(place) * (math.log(high) - math.log(low)))
+            value = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
         else:
-            value = low + float(place) * (high - low)
-        _, most, _ = _range(distribution)
-        value = min(max(value, _range(distribution)[0]), most)
-        params[name] = distribution.to_external_repr(value)
+            value = low + place * (high - low)
+        params[name] = distribution.to_external_repr(min(max(value, low), high))
     return params
 
 

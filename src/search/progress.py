@@ -9,7 +9,7 @@ from typing import Any
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from src.search.study import ERROR, Trials
+from src.search.study import ERROR, Trials, keeps_constraints
 
 
 class Progress:
@@ -53,7 +53,7 @@ def best_so_far(study: Study) -> FrozenTrial | None:
     if len(study.directions) > 1:
         return None
     done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
-    done = [t for t in done if all(value <= 0 for value in t.constraints.values())]
+    done = [t for t in done if keeps_constraints(t)]
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
     return min(done, key=lambda t: sign * t.values[0], default=None)
 

@@ -267,6 +267,11 @@ def _directions(names: Sequence[str]) -> list[StudyDirection]:
     return [StudyDirection[name.upper()] for name in names]
 
 
+def keeps_constraints(trial: FrozenTrial) -> bool:
+    """Whether none of a trial's constraints is above 0."""
+    return all(value <= 0 for value in trial.constraints.values())
+
+
 def _counts(trial: FrozenTrial) -> bool:
     return CACHED not in trial.user_attrs and WITHDRAWN not in trial.user_attrs
 

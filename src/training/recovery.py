@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import torch
@@ -13,15 +13,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from src import checkpoint
 from src.detection.objective import DetectionObjective
 from src.models import FaceDetector
+from src.search.job import Watcher
 from src.types import Batch
-
-
-class Watcher(Protocol):
-    """Who is told of a trial under way."""
-
-    def report(self, value: float, step: int) -> bool:
-        """Note the value at a step; whether to give the trial up."""
-        ...
 
 
 @torch.no_grad()

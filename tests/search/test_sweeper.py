@@ -342,6 +342,13 @@ def test_what_may_differ(run):
     assert len(trials()) == 2
 
 
+def test_what_changes_results_may_not_differ(run):
+    run(bowl, "hydra.sweeper.n_trials=1", "+trainer.precision=32")
+    assert "trainer.precision: 32, now 16" in stopped(
+        run, bowl, "hydra.sweeper.n_trials=2", "+trainer.precision=16"
+    )
+
+
 def test_a_study_without_a_name(run):
     results = run(bowl, "hydra.sweeper.n_trials=1", study=None)
     (folder,) = Path("multirun").glob("*/*")
