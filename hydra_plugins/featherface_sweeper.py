@@ -1,5 +1,5 @@
 """Hydra's door to the search: ``hydra/sweeper=optuna``. Hydra loads this file at every start, and
-only plugins of this folder; so all else is in :mod:`src.sweeper`, and is imported when it is used.
+only plugins of this folder; all else is in :mod:`src.search.sweep`, imported when it is used.
 
 No ``from __future__ import annotations`` here: Hydra 1.3 runs the file before it is a module.
 """
@@ -25,6 +25,6 @@ class OptunaSweeper(Sweeper):
         self.config = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        from src.sweeper import sweep
+        from src.search.sweep import sweep
 
         return sweep(self.settings, self.context, self.task, self.config, arguments)

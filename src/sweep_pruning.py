@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import FloatDistribution
+from omegaconf import DictConfig
 
 from src import checkpoint
 from src.command import command
@@ -27,18 +25,16 @@ from src.data.datamodule import FaceDataModule
 from src.detection.objective import DetectionObjective
 from src.detector import find_device
 from src.entry import one_sentence, record, run_folder
-from src.models import FaceDetector, set_norm_momentum, wiring_of
-from src.pruning import BudgetSurface, Cost, PruningSpec, prune_at_once, recalibrate
+from src.models import FaceDetector, set_norm_momentum
+from src.pruning import PruningSpec, prune_at_once, recalibrate
 from src.search.job import watcher
-from src.search.space import Space
+from src.search.plans import check_trial
+from src.search.recovery import Reports, held_out_loss, keep_last, recover
 from src.timing import time_in_turn
 from src.training.logging import close
-from src.training.recovery import Reports, held_out_loss, keep_last, recover
 
 log = logging.getLogger(__name__)
 
-RATES = "pruning.rates."
-SECOND = ("multiply_adds", "latency")
 ROUNDS = 9
 """Of the latency's measurement; the median counts."""
 
@@ -54,7 +50,7 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
         one), ``attributes`` for the study, and ``pruned``, whether the trial was given up.
     """
     start = time.perf_counter()
-    check(config)
+    check_trial(config)
     spec: PruningSpec = instantiate(config.pruning, _convert_="all")
     dense = checkpoint.load(config.checkpoint).model
     model, done = prune_at_once(dense, spec, height=config.height, width=config.width)
@@ -136,105 +132,6 @@ def latency(model: FaceDetector, height: int, width: int) -> float:
 
     (row,) = time_in_turn([({"kind": "network"}, run)], ROUNDS)
     return 1000 * row["median"]
-
-
-def check(config: DictConfig) -> None:
-    """Refuse settings of a trial that cannot work.
-
-    Raises:
-        ValueError: naming the setting.
-    """
-    if config.second not in (None, *SECOND):
-        raise ValueError(f"expected second of {', '.join(SECOND)} or null, got {config.second!r}")
-    least = {"recovery.steps": 0, "recovery.save_every": 1, "recalibration.batches": 0}
-    for name, value in {**least, "data.num_held_out": 1}.items():
-        group, _, key = name.partition(".")
-        if config[group][key] < value:
-            raise ValueError(f"expected {name} of at least {value}, got {config[group][key]}")
-    if config.pruning is None or "pruning" in config.module:
-        raise ValueError(
-            "expected pruning=one_shot of a search, or a file with what it sets; pruning=soft "
-            "prunes along a training"
-        )
-
-
-class FeasiblePlans:
-    """Rates whose plans keep the budget of parameters, for :class:`src.search.SearchSampler`.
-
-    What is searched beside rates is left as proposed.
-
-    Args:
-        surface: of the network.
-    """
-
-    def __init__(self, surface: BudgetSurface) -> None:
-        self.surface = surface
-
-    @property
-    def solved(self) -> str:
-        return RATES + self.surface.solved
-
-    def probe(self) -> dict[str, Any]:
-        return {RATES + name: rate for name, rate in self.surface.uniform().items()}
-
-    def project(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        moved = self.surface.project(_rates(params))
-        return {**params, **{RATES + name: rate for name, rate in moved.items()}}
-
-    def key(self, params: Mapping[str, Any]) -> Hashable:
-        others = [value for name, value in params.items() if not name.startswith(RATES)]
-        return (*self.surface.kept(_rates(params)), *others)
-
-    def facts(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {"parameters": self.surface.parameters(_rates(params))}
-
-
-def feasible_plans(config: DictConfig, space: Space) -> tuple[Space, FeasiblePlans]:
-    """The plans that a search may try, and its space without groups that the network lacks.
-
-    Raises:
-        ValueError: what a trial or the budget refuses; so a search ends before its first trial.
-    """
-    check(config)
-    direction = OmegaConf.select(config, "hydra.sweeper.direction", default="minimize")
-    if (not isinstance(direction, str) and len(direction) == 2) != (config.second is not None):
-        raise ValueError(
-            "expected second=NAME together with hydra.sweeper.direction=[minimize,minimize], got "
-            f"second={config.second} and {direction}"
-        )
-    spec: PruningSpec = instantiate(config.pruning, _convert_="all")
-    model = checkpoint.load(config.checkpoint).model
-    wiring = wiring_of(model)
-    groups = {variable.group for variable in wiring.variables}
-    absent = [
-        n for n in space.distributions if n.startswith(RATES) and n[len(RATES) :] not in groups
-    ]
-    distributions = {n: d for n, d in space.distributions.items() if n not in absent}
-    cost = Cost(model, wiring, height=config.height, width=config.width)
-    bounds = {}
-    for name, distribution in distributions.items():
-        if not name.startswith(RATES):
-            continue
-        if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
-            raise ValueError(
-                f"expected {name} to be searched as interval(LOW,HIGH), any rate between, got "
-                f"{distribution}; or give it one rate"
-            )
-        bounds[name.removeprefix(RATES)] = distribution.low, distribution.high
-    for group, (low, high) in bounds.items():
-        least, most = spec.bounds[group]
-        if low < least or high > most:
-            raise ValueError(
-                f"expected {RATES}{group} to be searched within pruning.bounds.{group}, "
-                f"[{least}, {most}], got {low} to {high}; set pruning.bounds.{group}=[{low},{high}]"
-            )
-    surface = BudgetSurface(spec, wiring, cost, bounds)
-    fixed = (*space.fixed, *(f"{name}=null" for name in absent))
-    return Space(distributions, fixed), FeasiblePlans(surface)
-
-
-def _rates(params: Mapping[str, Any]) -> dict[str, float]:
-    return {n.removeprefix(RATES): rate for n, rate in params.items() if n.startswith(RATES)}
 
 
 @command("sweep_pruning")

@@ -16,11 +16,11 @@ LEVELS = {
     "detection": 1,
     "models": 2, "evaluation": 2,
     "data": 3, "distillation": 3, "pruning": 3,
-    "checkpoint": 4, "search": 4,
+    "checkpoint": 4,
     "detector": 5, "training": 5, "workloads": 5, "deploy": 5,
     "report": 5,
     "entry": 6,
-    "sweeper": 7,
+    "search": 7,
 }  # fmt: skip
 """Module or package of ``src`` -> level; those that can be started are above all of them."""
 

@@ -22,9 +22,10 @@ from src import checkpoint, sweep_pruning
 from src.models import featherface_v1, nano_b
 from src.pruning import prune_at_once
 from src.search.job import Watcher
+from src.search.plans import RATES, feasible_plans
 from src.search.space import Space
 from src.search.storage import open_storage
-from src.sweep_pruning import RATES, feasible_plans, trial
+from src.sweep_pruning import trial
 from src.training.detector import DetectorModule
 
 ROOT = Path(__file__).resolve().parents[1]

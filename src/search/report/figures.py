@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from optuna.trial import FrozenTrial
 
 from src.report.picture import COLORS
-from src.report.sweep_trials import COSTS, Sweep, number
+from src.search.report.trials import COSTS, Sweep, number
 from src.search.study import CACHED
 
 VALUE, BEST, BELIEF, FAILED = COLORS[0], COLORS[6], COLORS[1], COLORS[3]

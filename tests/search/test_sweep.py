@@ -23,13 +23,13 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 
-from src.report.sweep import write_sweep_report
 from src.search import Space
 from src.search.job import watcher
 from src.search.leases import LEASE, Leases
+from src.search.report.writer import write_sweep_report
 from src.search.storage import open_storage
 from src.search.study import CACHED, ERROR
-from src.sweeper import Sweep, sweep
+from src.search.sweep import Sweep, sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEPS = Path("outputs/sweeps")
@@ -57,7 +57,9 @@ class Counted:
 def run(tmp_path, monkeypatch):
     """Run a sweep as the command line does: ``run(task, *overrides)``; returns its results."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("src.sweeper.write_sweep_report", lambda *args, **options: None)  # seconds
+    monkeypatch.setattr(
+        "src.search.sweep.write_sweep_report", lambda *args, **options: None
+    )  # seconds
     monkeypatch.setattr(os, "fsync", lambda file: None)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
@@ -103,7 +105,7 @@ def stopped(run, *arguments, **options) -> str:
 
 
 def test_leaves_what_the_next_command_needs(run, caplog, monkeypatch):
-    monkeypatch.setattr("src.sweeper.write_sweep_report", write_sweep_report)
+    monkeypatch.setattr("src.search.sweep.write_sweep_report", write_sweep_report)
     with caplog.at_level(logging.INFO):
         results = run(bowl)
     assert json.loads((SWEEPS / "s" / "results.json").read_text()) == results

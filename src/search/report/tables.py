@@ -9,9 +9,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from src.report import sweep_page as html
-from src.report.sweep_trials import COSTS, Sweep, duration, number, seconds_of
 from src.search.choice import Choice
+from src.search.report import page as html
+from src.search.report.trials import COSTS, Sweep, duration, number, seconds_of
 from src.search.study import CACHED, ERROR
 
 

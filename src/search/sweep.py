@@ -24,13 +24,13 @@ from optuna.trial import Trial
 
 from src.entry import USER_ERRORS, describe
 from src.json_files import write_json
-from src.report.sweep import write_sweep_report
 from src.search.choice import choose
 from src.search.job import RESULT, Job, Result, read_result
 from src.search.leases import Leases
 from src.search.outcome import BEST, write_best
 from src.search.progress import Progress, shown
 from src.search.progress import settings as shown_settings
+from src.search.report.writer import write_sweep_report
 from src.search.sampling import Feasible, SearchSampler
 from src.search.space import search_space
 from src.search.study import Trials, keeps_constraints, open_study

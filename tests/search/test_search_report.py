@@ -9,11 +9,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from src.report.sweep import importances, write_sweep_report
-from src.report.sweep_figures import draw_history
-from src.report.sweep_slices import draw_slices, slices
-from src.report.sweep_trials import duration, number, read_sweep
 from src.search.choice import choose
+from src.search.report.figures import draw_history
+from src.search.report.slices import draw_slices, slices
+from src.search.report.trials import duration, number, read_sweep
+from src.search.report.writer import importances, write_sweep_report
 
 SPACE = {
     "optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True),

@@ -13,18 +13,18 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from src.report import sweep_page as html
-from src.report.sweep_figures import (
+from src.report.widths import draw_widths
+from src.search.choice import Choice
+from src.search.report import page as html
+from src.search.report.figures import (
     draw_costs,
     draw_front,
     draw_history,
     draw_importance,
 )
-from src.report.sweep_slices import Project, draw_slices, slices
-from src.report.sweep_tables import comparison_table, settings_table, trials_table
-from src.report.sweep_trials import COSTS, Sweep, duration, number, read_sweep, seconds_of
-from src.report.widths import draw_widths
-from src.search.choice import Choice
+from src.search.report.slices import Project, draw_slices, slices
+from src.search.report.tables import comparison_table, settings_table, trials_table
+from src.search.report.trials import COSTS, Sweep, duration, number, read_sweep, seconds_of
 
 SHARP = 200
 """Trials up to which pictures are drawn as lines; more would make the page large."""

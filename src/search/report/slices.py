@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from src.report.sweep_figures import BELIEF, WIDTH, plain, scatter, view
-from src.report.sweep_trials import Sweep
 from src.search.choice import FEWEST, fit, measured
 from src.search.coordinates import from_unit, to_unit
 from src.search.posterior import GaussianProcess
+from src.search.report.figures import BELIEF, WIDTH, plain, scatter, view
+from src.search.report.trials import Sweep
 
 POINTS = 101
 """Of a curve; settings with fewer values have one for each."""
