@@ -12,9 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.command import command
-from src.entry import one_sentence, record, run_folder
-from src.json_files import write_json
-from src.report import (
+from src.comparison import (
     compare_settings,
     draw_comparison,
     group_runs,
@@ -22,6 +20,8 @@ from src.report import (
     markdown,
     read_runs,
 )
+from src.entry import one_sentence, record, run_folder
+from src.json_files import write_json
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from src.detector import find_device
 from src.entry import one_sentence, record, results_table, run_folder
 from src.json_files import write_json
 from src.pruning import PruningSpec, prune_at_once, recalibrate
-from src.report import draw_widths
+from src.pruning.picture import draw_widths
 from src.training.evaluator import score
 
 log = logging.getLogger(__name__)

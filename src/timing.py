@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from tqdm import tqdm
+
+from src.report.charts import COLORS, new_chart, save_chart
 
 Job = tuple[dict[str, Any], Callable[[], Any]]
 """What is timed, as columns of the table, and the function to time."""
 
-_COLORS = {"eager": "#0072B2", "onnx": "#E69F00"}  # of Okabe and Ito, as src.report has them
+_COLORS = {"eager": COLORS[0], "onnx": COLORS[5]}
 
 
 def time_in_turn(jobs: Sequence[Job], rounds: int) -> list[dict[str, Any]]:
@@ -88,9 +88,7 @@ def draw_times(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """
     sizes = list(dict.fromkeys(row["size"] for row in rows))
     most = max(sum(row["size"] == size for row in rows) for size in sizes)
-    # Figure, not pyplot: no global state, no window system.
-    figure = Figure(figsize=(9, 1 + len(sizes) * (0.9 + 0.45 * most)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_chart(9, 1 + len(sizes) * (0.9 + 0.45 * most))
     for axes, size in zip(figure.subplots(len(sizes), squeeze=False)[:, 0], sizes, strict=True):
         _draw_size(axes, [row for row in rows if row["size"] == size])
         axes.set(title=f"one image of {size} x {size} pixels, ms")
@@ -99,7 +97,7 @@ def draw_times(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         handles=[Patch(color=_COLORS[name], label=name) for name in used],
         loc="outside lower center", frameon=False, ncols=len(used), fontsize=9,
     )  # fmt: skip
-    figure.savefig(path, dpi=120)
+    save_chart(figure, path)
 
 
 def _draw_size(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from src.entry import one_sentence, record, results_table, run_folder
 from src.json_files import write_json
 from src.models import FaceDetector, build_model, set_norm_momentum
 from src.pruning import PruningSpec, prune_at_once
-from src.report import draw_widths
+from src.pruning.picture import draw_widths
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.logging import RunCSVLogger, close

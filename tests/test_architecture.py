@@ -11,14 +11,15 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 LEVELS = {
-    "types": 0, "drawing": 0, "provenance": 0, "video": 0, "complexity": 0, "settings": 0,
-    "document_figures": 0, "command": 0, "timing": 0, "json_files": 0,
+    "report": 0, "types": 0, "drawing": 0, "provenance": 0, "video": 0, "complexity": 0,
+    "settings": 0, "document_figures": 0, "command": 0, "json_files": 0,
+    "timing": 1,
     "detection": 1,
     "models": 2, "evaluation": 2,
     "data": 3, "distillation": 3, "pruning": 3,
     "checkpoint": 4,
     "detector": 5, "training": 5, "workloads": 5, "deploy": 5,
-    "report": 5,
+    "comparison": 5,
     "entry": 6,
     "search": 7,
 }  # fmt: skip

@@ -13,8 +13,8 @@ from fabricated_runs import fabricate
 
 from src import compare as entry
 from src.compare import compare
+from src.comparison import group_runs, read_runs
 from src.entry import record
-from src.report import group_runs, read_runs
 
 
 def run_compare(folder: Path, *options: str) -> dict:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from src.data.dataset import load_sample, read_image
 from src.data.label_files import IMAGE_SUFFIXES
@@ -20,6 +19,7 @@ from src.data.transforms import Transform
 from src.data.widerface import Annotation, Reading, Split, inspect_split
 from src.drawing import ORANGE, contact_sheet, draw_faces
 from src.evaluation.ground_truth import read_ground_truth
+from src.report.charts import new_chart, save_chart
 from src.types import Sample
 
 SIZE_BOUNDS = (16, 32, 64, 128, 256, 512)
@@ -266,7 +266,7 @@ def _picture(sample: Sample) -> np.ndarray:
 
 
 def _plot_sizes(report: TreeReport, path: Path) -> Path:
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = new_chart(7, 4)
     axes = figure.add_subplot()
     splits = {name: split for name, split in report.splits.items() if split.has_labels}
     width = 0.8 / max(1, len(splits))
@@ -279,7 +279,7 @@ def _plot_sizes(report: TreeReport, path: Path) -> Path:
     axes.set_ylabel("faces")
     if splits:
         axes.legend()
-    figure.savefig(path, dpi=120)
+    save_chart(figure, path)
     return path
 
 

@@ -6,11 +6,10 @@ import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from src.evaluation.ground_truth import LEVELS
 from src.evaluation.wider_ap import SIZES, WiderResult
+from src.report.charts import new_chart, save_chart
 
 _LABELS = {
     "easy": "Easy",
@@ -30,15 +29,12 @@ def draw_pr_curves(result: WiderResult, path: Path) -> None:
         result: from ``wider_ap`` or ``WiderAP``.
         path: the picture to write; its suffix decides the format. Folders are created.
     """
-    # Figure, not pyplot: no global state, no window system, safe inside a training process.
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_chart(11, 4.6)
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_panel(left, result, LEVELS, f"WIDER FACE settings, {result.num_images} images")
     _draw_panel(right, result, SIZES, "Hard faces by size, sqrt(width x height)")
     left.set_ylabel("precision")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    save_chart(figure, path, dpi=150)
 
 
 def _draw_panel(axes: Axes, result: WiderResult, settings: tuple[str, ...], title: str) -> None:

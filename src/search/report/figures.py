@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from optuna.trial import FrozenTrial
 
-from src.report.picture import COLORS
+from src.report.charts import COLORS, new_chart
 from src.search.report.trials import COSTS, Sweep, number
 from src.search.study import CACHED
 
@@ -33,7 +33,7 @@ _RING: dict[str, Any] = {
 def draw_history(sweep: Sweep) -> Figure:
     """Values by trial, one panel per objective; of a single one also what the model says."""
     count = len(sweep.objectives)
-    figure = Figure(figsize=(WIDTH, 0.9 + 3.1 * count), layout="constrained")
+    figure = new_chart(WIDTH, 0.9 + 3.1 * count)
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for objective, axes in enumerate(panels):
         trials = sweep.measured
@@ -79,7 +79,7 @@ def draw_history(sweep: Sweep) -> Figure:
 def draw_importance(sweep: Sweep, importances: Mapping[str, float]) -> Figure:
     """One bar per setting, the most important on top."""
     ordered = sorted(importances.items(), key=lambda item: -item[1])
-    figure = Figure(figsize=(0.7 * WIDTH, 0.8 + 0.34 * len(ordered)), layout="constrained")
+    figure = new_chart(0.7 * WIDTH, 0.8 + 0.34 * len(ordered))
     axes = figure.subplots()
     axes.barh(range(len(ordered)), [share for _, share in ordered], color=VALUE, height=0.7)
     for place, (_, share) in enumerate(ordered):
@@ -96,7 +96,7 @@ def draw_importance(sweep: Sweep, importances: Mapping[str, float]) -> Figure:
 
 def draw_costs(sweep: Sweep, costs: Sequence[str]) -> Figure:
     """The first objective against user attributes that say what a trial's network costs."""
-    figure = Figure(figsize=(WIDTH, 3.5), layout="constrained")
+    figure = new_chart(WIDTH, 3.5)
     panels = figure.subplots(1, max(2, len(costs)), sharey=True)
     for axes, cost in zip(panels, costs, strict=False):
         trials = [trial for trial in sweep.measured if cost in trial.user_attrs]
@@ -116,7 +116,7 @@ def draw_costs(sweep: Sweep, costs: Sequence[str]) -> Figure:
 
 def draw_front(sweep: Sweep) -> Figure:
     """The first two objectives of every trial, and those that nothing is better than in both."""
-    figure = Figure(figsize=(0.75 * WIDTH, 4.6), layout="constrained")
+    figure = new_chart(0.75 * WIDTH, 4.6)
     axes = figure.subplots()
     values = np.array([trial.values[:2] for trial in sweep.measured])
     axes.scatter(values[:, 0], values[:, 1], color="0.75", label="measured", **_point(sweep))

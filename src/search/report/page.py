@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterable, Sequence
 
 import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 STYLE = """
@@ -102,7 +101,6 @@ def image(content: bytes, about: str, *, pixels: bool = False) -> str:
 
 def render(drawing: Figure, kind: str) -> bytes:
     """A figure as a file of ``svg`` or ``png``; the same figure is the same file."""
-    FigureCanvasAgg(drawing)
     stream = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "figure"}):
         metadata = {"Date": None} if kind == "svg" else None

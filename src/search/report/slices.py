@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from src.report.charts import new_chart
 from src.search.choice import FEWEST, fit, measured
 from src.search.coordinates import from_unit, to_unit
 from src.search.posterior import GaussianProcess
@@ -58,7 +59,7 @@ def draw_slices(sweep: Sweep, curves: Mapping[str, Slice], *, objective: int = 0
     names = [name for name in sweep.distributions if not sweep.distributions[name].single()]
     columns = 2 if len(names) in (1, 2, 4) else COLUMNS
     rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(WIDTH, 0.5 + 2.7 * rows), layout="constrained")
+    figure = new_chart(WIDTH, 0.5 + 2.7 * rows)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes in panels[:, 0]:
         axes.set_ylabel(plain(sweep.objectives[objective]))

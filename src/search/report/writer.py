@@ -13,7 +13,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from src.report.widths import draw_widths
+from src.pruning.picture import draw_widths
 from src.search.choice import Choice
 from src.search.report import page as html
 from src.search.report.figures import (

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from src.report.picture import COLORS
+from src.report.charts import COLORS, new_chart, save_chart
 
 
 def draw_widths(widths: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -23,9 +21,7 @@ def draw_widths(widths: Sequence[Mapping[str, Any]], path: Path) -> None:
     """
     groups = list(dict.fromkeys(row["group"] for row in widths))
     colors = {group: COLORS[i] for i, group in enumerate(groups)}
-    # Figure, not pyplot: no global state, no window system.
-    figure = Figure(figsize=(7.5, 1.2 + 0.2 * len(widths)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_chart(7.5, 1.2 + 0.2 * len(widths))
     axes = figure.subplots()
     for place, row in enumerate(widths):
         color = colors[row["group"]]
@@ -47,5 +43,4 @@ def draw_widths(widths: Sequence[Mapping[str, Any]], path: Path) -> None:
         labels.append(Patch(color=colors[group], label=f"{group}: {1 - after / before:.0%} gone"))
     axes.legend(handles=labels, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save_chart(figure, path)

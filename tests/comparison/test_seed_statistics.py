@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from src.report.statistics import difference, spread
+from src.comparison.intervals import difference, spread
 
 
 def test_spread_by_hand():

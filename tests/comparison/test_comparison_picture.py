@@ -5,8 +5,8 @@ import pytest
 from fabricated_runs import fabricate
 from matplotlib.figure import Figure
 
-from src.report import compare_settings, draw_comparison, group_runs, read_runs
-from src.report.picture import learning_curves
+from src.comparison import compare_settings, draw_comparison, group_runs, read_runs
+from src.comparison.picture import learning_curves
 
 
 def compared(folder):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.report.runs import LeftOut, Run
-from src.report.teachers import name_teachers
+from src.comparison.runs import LeftOut, Run
+from src.comparison.teachers import name_teachers
 
 NO_SETTING = (
     "seed", "run", "run_dir", "group", "resume", "num_pictures", "logger", "data.num_workers",

@@ -9,17 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from src.report.comparison import Comparison, Row
-from src.report.runs import Run
-from src.report.statistics import CONFIDENCE
+from src.comparison.compare import Comparison, Row
+from src.comparison.intervals import CONFIDENCE
+from src.comparison.runs import Run
+from src.report.charts import COLORS, new_chart, save_chart
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito, Color Universal Design (2008), without the yellow, which is faint on white."""
 _MARKERS = "osD^vPX*<>"
 _LINES = ("-", "--", ":", "-.")
 _NAME_WIDTH = 30
@@ -35,9 +33,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     """
     rows = comparison.rows
     lines = sum(_name(row).count("\n") + 1 for row in rows)
-    # Figure, not pyplot: no global state, no window system.
-    figure = Figure(figsize=(15, max(5.5, 2.2 + 0.42 * lines)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_chart(15, max(5.5, 2.2 + 0.42 * lines))
     parts = figure.add_gridspec(1, 2, width_ratios=(1.25, 1))
     left, right = figure.add_subfigure(parts[0]), figure.add_subfigure(parts[1])
     panels = left.subplots(2, 2, sharey=True)
@@ -54,8 +50,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
             f"{100 * CONFIDENCE:.0f} % interval",
             fontsize=9,
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save_chart(figure, path)
 
 
 def _draw_level(axes: Axes, comparison: Comparison, level: str) -> None:

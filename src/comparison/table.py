@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from src.report.comparison import Comparison, Row
-from src.report.grouping import short
-from src.report.runs import METRICS
-from src.report.statistics import CONFIDENCE, Difference, Spread
+from src.comparison.compare import Comparison, Row
+from src.comparison.grouping import short
+from src.comparison.intervals import CONFIDENCE, Difference, Spread
+from src.comparison.runs import METRICS
 
 _UNPAIRED = "†"
 _LEVELS = [level for level in METRICS if level != "mean"]

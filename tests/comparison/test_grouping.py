@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fabricated_runs import fabricate
 
-from src.report import Comparison, Grouping, compare_settings, group_runs, read_runs
+from src.comparison import Comparison, Grouping, compare_settings, group_runs, read_runs
 
 
 @pytest.fixture

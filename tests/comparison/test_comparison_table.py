@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from fabricated_runs import fabricate, finish
 
-from src.report import compare_settings, group_runs, markdown, read_runs
+from src.comparison import compare_settings, group_runs, markdown, read_runs
 
 GOLDEN = """\
 | setting | seeds | parameters | AP easy | AP medium | AP hard | AP mean | difference (mean) |

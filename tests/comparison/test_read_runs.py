@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fabricated_runs import fabricate, finish
 
-import src.report
-from src.report import read_runs
+import src.comparison
+from src.comparison import read_runs
 
 
 def test_reads_what_a_run_folder_tells(tmp_path):
@@ -158,7 +158,7 @@ def test_damaged_configuration(tmp_path):
 
 
 def test_the_package_does_not_import_torch():
-    (folder,) = src.report.__path__
+    (folder,) = src.comparison.__path__
     found = set()
     for file in Path(folder).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -167,6 +167,6 @@ def test_the_package_does_not_import_torch():
             elif isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
     own = {name for name in found if name.startswith("src.")}
-    assert all(re.match(r"src\.(report|search)(\.|$)", name) for name in own), own
+    assert all(re.match(r"src\.(comparison|report|runs)(\.|$)", name) for name in own), own
     assert not found & {"torch", "lightning", "torchmetrics"}
     assert "omegaconf" in found

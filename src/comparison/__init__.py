@@ -1,0 +1,25 @@
+"""Finished runs: reading their folders, statistics over seeds, tables, pictures.
+
+Nothing here imports PyTorch: a report is made of files.
+"""
+
+from src.comparison.compare import Comparison, Row, compare_settings
+from src.comparison.grouping import Grouping, Setting, group_runs
+from src.comparison.picture import draw_comparison
+from src.comparison.runs import LeftOut, Run, read_runs
+from src.comparison.table import main_table, markdown
+
+__all__ = [
+    "Comparison",
+    "Grouping",
+    "LeftOut",
+    "Row",
+    "Run",
+    "Setting",
+    "compare_settings",
+    "draw_comparison",
+    "group_runs",
+    "main_table",
+    "markdown",
+    "read_runs",
+]

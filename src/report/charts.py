@@ -1,0 +1,24 @@
+"""What all charts share: their colours, and how one is begun and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito, Color Universal Design (2008), without the yellow, which is faint on white."""
+
+
+def new_chart(width: float, height: float) -> Figure:
+    """An empty chart of that many inches.
+
+    Not of pyplot: no global state and no window system, so it is safe within a training.
+    """
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_chart(chart: Figure, path: Path, *, dpi: int = 120) -> None:
+    """Write a chart; the suffix of ``path`` decides the format. Folders are created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    chart.savefig(path, dpi=dpi)
