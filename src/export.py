@@ -20,9 +20,9 @@ from omegaconf import DictConfig
 from src import checkpoint
 from src.command import command
 from src.data.datamodule import FaceDataModule
-from src.data.dataset import read_image
 from src.deploy import SUFFIX, OnnxNetwork, differences, export_onnx, require
 from src.entry import one_sentence, record, run_folder
+from src.images.files import read_image
 from src.json_files import write_json
 
 log = logging.getLogger(__name__)

@@ -18,17 +18,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from src import checkpoint, video
+from src import checkpoint
 from src.command import command
 from src.detector import Detector
-from src.drawing import draw_faces
 from src.entry import one_sentence, record, run_folder
+from src.images.drawing import draw_faces
+from src.images.files import find_sources, read_image
+from src.images.video import VIDEO_SUFFIXES, VideoReader, VideoWriter
 from src.json_files import write_json
 from src.types import Detections
 
 log = logging.getLogger(__name__)
-
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
         # The same name and format as the source: two files never share a drawing.
         drawn = folder / "drawn" / (file.relative_to(source) if source.is_dir() else file.name)
         drawn.parent.mkdir(parents=True, exist_ok=True)
-        look = _predict_video if file.suffix.lower() in video.SUFFIXES else _predict_image
+        look = _predict_video if file.suffix.lower() in VIDEO_SUFFIXES else _predict_image
         try:
             entries.append({"file": str(file), **look(detector, file, drawn)})
         except ValueError as error:
@@ -74,53 +74,8 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
     return results
 
 
-def find_sources(source: Path) -> list[Path]:
-    """The images and videos that ``source`` names: itself, or all below it if it is a folder.
-
-    Raises:
-        FileNotFoundError: nothing there.
-        ValueError: not an image or video, or a folder without any.
-    """
-    known = IMAGES | video.SUFFIXES
-    if source.is_dir():
-        files = sorted(f for f in source.rglob("*") if f.suffix.lower() in known and f.is_file())
-        if not files:
-            raise ValueError(
-                f"expected images or videos in {source}, found no file ending in {_listed(known)}"
-            )
-        return files
-    if not source.exists():
-        raise FileNotFoundError(
-            f"expected an image, a video or a folder at source={source}, found nothing"
-        )
-    if source.suffix.lower() not in known:
-        raise ValueError(f"expected an image or video ({_listed(known)}), got {source}")
-    return [source]
-
-
-def read_photo(file: Path) -> np.ndarray:
-    """Decode an image file to [H, W, 3] uint8 BGR, upright as its EXIF data says.
-
-    Grey and 16-bit images are converted, transparency is dropped.
-
-    Raises:
-        ValueError: if OpenCV cannot decode it.
-    """
-    try:
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    except cv2.error:  # more pixels than OpenCV accepts
-        image = None
-    if image is None:
-        raise ValueError(f"expected an image that OpenCV can read, got a damaged or empty {file}")
-    return image
-
-
-def _listed(suffixes: set[str]) -> str:
-    return ", ".join(sorted(suffixes))
-
-
 def _predict_image(detector: Detector, file: Path, drawn: Path) -> dict[str, Any]:
-    image = read_photo(file)
+    image = read_image(file, upright=True)
     found = detector(image)
     if not cv2.imwrite(str(drawn), _draw(image, found)):
         raise OSError(f"expected to write a picture to {drawn}, but OpenCV cannot")
@@ -128,10 +83,10 @@ def _predict_image(detector: Detector, file: Path, drawn: Path) -> dict[str, Any
 
 
 def _predict_video(detector: Detector, file: Path, drawn: Path) -> dict[str, Any]:
-    reader = video.VideoReader(file)
+    reader = VideoReader(file)
     bar = tqdm(reader, total=reader.num_frames, unit="frame", disable=not sys.stderr.isatty())
     frames: list[dict[str, Any]] = []
-    with closing(video.VideoWriter(drawn, reader.rate)) as writer:
+    with closing(VideoWriter(drawn, reader.rate)) as writer:
         for time, image in bar:
             found = detector(image)
             writer.write(_draw(image, found))

@@ -11,7 +11,7 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 LEVELS = {
-    "report": 0, "types": 0, "drawing": 0, "provenance": 0, "video": 0, "complexity": 0,
+    "report": 0, "types": 0, "images": 0, "provenance": 0, "complexity": 0,
     "settings": 0, "document_figures": 0, "command": 0, "json_files": 0,
     "timing": 1,
     "detection": 1,

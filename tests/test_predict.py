@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from composing import composed
 
-from src import predict, video
+from src import predict
+from src.images.files import find_sources, read_image
+from src.images.video import VideoReader, VideoWriter
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_a_folder_with_a_damaged_file_keeps_the_rest(run, tmp_path, caplog):
         str(source / "deep" / "er" / "B.JPG"): True,
     }
     errors = [entry["error"] for entry in entries if "error" in entry]
-    assert "damaged or empty" in errors[0]
+    assert "damaged" in errors[0]
     assert "no frame" in errors[1]
     drawn = [str(p.relative_to(folder / "drawn")) for p in (folder / "drawn").rglob("*.*")]
     assert sorted(drawn) == ["a.jpg", "a.png", "deep/er/B.JPG"]
@@ -94,9 +96,9 @@ def test_a_folder_with_a_damaged_file_keeps_the_rest(run, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["one.jpg"], r"image that OpenCV can read, got a damaged or empty .*one\.jpg$"),
+        (["one.jpg"], r"one\.jpg: expected an image that can be decoded, got a damaged file"),
         (["one.avi"], r"video that OpenCV can read, got no frame from .*one\.avi; convert"),
-        (["one.jpg", "two.jpg"], r"damaged or empty .*one\.jpg \(and none of 2 files\)"),
+        (["one.jpg", "two.jpg"], r"one\.jpg: .*damaged file; replace it \(and none of 2 files\)"),
     ],
 )
 def test_nothing_readable_is_an_error(run, tmp_path, names, message):
@@ -119,7 +121,7 @@ def test_nothing_readable_is_an_error(run, tmp_path, names, message):
 def test_wrong_sources(tmp_path, make, kind, message):
     (tmp_path / "a.txt").touch()
     with pytest.raises(kind, match=message):
-        predict.find_sources(make(tmp_path))
+        find_sources(make(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_kinds_of_pixels(tmp_path, stored):
     cv2.imwrite(str(tmp_path / "photo.png"), stored)
     grey = np.repeat(picture()[:, :, :1], 3, axis=2)
     expected = grey if stored.ndim == 2 else picture()
-    np.testing.assert_array_equal(predict.read_photo(tmp_path / "photo.png"), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "photo.png", upright=True), expected)
 
 
 def test_a_photo_is_upright(tmp_path):
@@ -145,7 +147,7 @@ def test_a_photo_is_upright(tmp_path):
     (tmp_path / "turned.jpg").write_bytes(with_orientation(jpeg, 6))
     plain = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     expected = cv2.rotate(plain, cv2.ROTATE_90_CLOCKWISE)
-    np.testing.assert_array_equal(predict.read_photo(tmp_path / "turned.jpg"), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.jpg", upright=True), expected)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_videos(run, tmp_path, name, codec):
     assert (entry["width"], entry["height"], entry["fps"]) == (64, 48, 10)
     assert [frame["frame"] for frame in entry["frames"]] == [0, 1, 2]
     assert [frame["time"] for frame in entry["frames"]] == [0, 0.1, 0.2]
-    drawn = video.VideoReader(folder / "drawn" / name)
+    drawn = VideoReader(folder / "drawn" / name)
     assert [image.shape for _, image in drawn] == [(48, 64, 3)] * 3
     assert drawn.rate == 10
 
@@ -195,11 +197,11 @@ class Capture:
 )
 def test_times_of_odd_videos(monkeypatch, tmp_path, rate, times, expected):
     monkeypatch.setattr(cv2, "VideoCapture", lambda path: Capture(rate, times))
-    reader = video.VideoReader(tmp_path / "a.mp4")
+    reader = VideoReader(tmp_path / "a.mp4")
     assert reader.num_frames == 0
     assert [time for time, _ in reader] == pytest.approx(expected)
 
 
 def test_an_unwritable_video_says_so(tmp_path):
     with pytest.raises(OSError, match=r"write a video to .*none/a\.mp4"):
-        video.VideoWriter(tmp_path / "none" / "a.mp4", 25).write(picture())
+        VideoWriter(tmp_path / "none" / "a.mp4", 25).write(picture())

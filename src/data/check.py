@@ -12,13 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.data.dataset import load_sample, read_image
-from src.data.label_files import IMAGE_SUFFIXES
+from src.data.dataset import load_sample
 from src.data.sampling import sample_generator
 from src.data.transforms import Transform
 from src.data.widerface import Annotation, Reading, Split, inspect_split
-from src.drawing import ORANGE, contact_sheet, draw_faces
 from src.evaluation.ground_truth import read_ground_truth
+from src.images.drawing import ORANGE, contact_sheet, draw_faces
+from src.images.files import IMAGE_SUFFIXES, read_image
 from src.report.charts import new_chart, save_chart
 from src.types import Sample
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from torch.utils.data import Dataset
 from src.data.sampling import sample_generator
 from src.data.transforms import MEAN_COLOUR, LongSide, Transform
 from src.data.widerface import Annotation
+from src.images.files import read_image
 from src.types import Batch, Sample, Targets
 
 
@@ -72,22 +72,6 @@ class EvaluationDataset(Dataset[tuple[Sample, float]]):
 def load_sample(annotation: Annotation) -> Sample:
     """Decode the image of an annotation."""
     return Sample(read_image(annotation.path), annotation.faces, annotation.name)
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Decode an image file to [H, W, 3] uint8 BGR.
-
-    Raises:
-        ValueError: if the file cannot be decoded; names it.
-    """
-    # The labels count pixels of the file as stored, before any EXIF rotation.
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        state = "damaged" if path.is_file() else "missing"
-        raise ValueError(
-            f"{path}: expected an image that can be decoded, got a {state} file; replace it"
-        )
-    return image
 
 
 def collate(samples: Sequence[Sample], scales: Sequence[float] | None = None) -> Batch:

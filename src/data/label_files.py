@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from src.images.files import IMAGE_SUFFIXES
 from src.types import NUM_LANDMARKS
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 NUM_COLUMNS = 4 + 3 * NUM_LANDMARKS + 1
 """Numbers of a face in the RetinaFace layout: box, landmarks with a flag each, quality."""
 

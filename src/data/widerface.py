@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from src.data.image_size import ImageSize, read_image_size
 from src.data.label_files import (
     NUM_COLUMNS,
     Labels,
@@ -25,6 +24,7 @@ from src.data.label_files import (
     parse_official,
     parse_retinaface,
 )
+from src.images.header import ImageSize, read_image_size
 from src.types import NUM_LANDMARKS, Faces
 
 Split = Literal["train", "val"]

@@ -10,9 +10,9 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from src.data.dataset import read_image
-from src.drawing import contact_sheet, draw_faces
 from src.evaluation import detection_rows, draw_pr_curves, write_predictions
+from src.images.drawing import contact_sheet, draw_faces
+from src.images.files import read_image
 from src.types import Batch, Detections
 
 

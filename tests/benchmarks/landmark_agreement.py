@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from src.data.dataset import read_image
 from src.detection.boxes import pairwise_iou
 from src.detector import load_detector
+from src.images.files import read_image
 from src.types import Detections
 
 LEAST = 0.5

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 _USUAL_RATE = 25.0
 """Frames per second where the file does not say."""
 _LARGEST_RATE = 1000.0

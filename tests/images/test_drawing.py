@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from src.drawing import GREEN, contact_sheet, draw_faces
+from src.images.drawing import GREEN, contact_sheet, draw_faces
 
 BOXES = np.array([[20, 30, 60, 80], [100.4, 10.2, 140, 50]])
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.data.image_size import ImageSize, read_image_size
+from src.images.header import ImageSize, read_image_size
 
 
 def encoded(suffix: str, height: int = 37, width: int = 53, *options: int) -> bytes:

@@ -1,0 +1,1 @@
+"""Image and video files: which there are, read, drawn on, put on one sheet, written."""
