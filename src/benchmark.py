@@ -21,19 +21,19 @@ from omegaconf import DictConfig
 
 from src import checkpoint
 from src.command import command
-from src.complexity import complexity
 from src.data.dataset import FaceDataset
 from src.deploy import SUFFIX, OnnxNetwork
 from src.detection.decoding import Decoder
-from src.detector import device_name, find_device
 from src.entry import one_sentence, record, run_folder
 from src.evaluation import wider_ap
 from src.json_files import write_json
 from src.models import FaceDetector, build_model, featherface_v1
 from src.models.featherface import PRESETS
+from src.profiling.complexity import complexity
+from src.profiling.devices import device_name, find_device
+from src.profiling.timing import Job, draw_times, table, time_in_turn
+from src.profiling.workloads import plausible_outputs, random_predictions, random_truth
 from src.provenance import revision
-from src.timing import Job, draw_times, table, time_in_turn
-from src.workloads import plausible_outputs, random_predictions, random_truth
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def benchmark(config: DictConfig, folder: Path) -> dict[str, Any]:
 
     ``rows`` hold ``kind``, ``what`` and, as it applies, ``runtime`` (eager or onnx), ``size``
     (pixels), ``parameters``, ``multiply_adds``, ``bytes`` (of the file) and ``images``; ``seconds``
-    of every round and what :func:`src.timing.time_in_turn` makes of them.
+    of every round and what :func:`src.profiling.timing.time_in_turn` makes of them.
     """
     sizes = [config.sizes] if isinstance(config.sizes, int) else list(config.sizes)
     if not sizes or min(config.rounds, config.threads, *sizes) < 1:

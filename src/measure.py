@@ -18,14 +18,14 @@ from omegaconf import DictConfig
 
 from src import checkpoint
 from src.command import command
-from src.complexity import complexity
 from src.data.datamodule import FaceDataModule
-from src.detector import device_name
 from src.entry import one_sentence, record, run_folder
 from src.json_files import write_json
 from src.models import FaceDetector
+from src.profiling.complexity import complexity
+from src.profiling.devices import device_name
+from src.profiling.timing import time_in_turn
 from src.provenance import revision
-from src.timing import time_in_turn
 from src.training.evaluator import score
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     Returns:
         The content of ``measure.json``: ``networks``, each with ``name``, ``checkpoint``,
         ``parameters``, ``multiply_adds``, with ``measure_ap`` the ``metrics`` (AP from 0 to 1), and
-        what :func:`src.timing.time_in_turn` makes of its times: ``median`` (seconds per image),
-        ``ratio`` (to the first network's), ...; and how it was measured.
+        what :func:`src.profiling.timing.time_in_turn` makes of its times: ``median`` (seconds per
+        image), ``ratio`` (to the first network's), ...; and how it was measured.
     """
     given = config.checkpoints
     paths = [given] if isinstance(given, str) else list(given or [])

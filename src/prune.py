@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from src import checkpoint
 from src.command import command
-from src.complexity import complexity
 from src.data.datamodule import FaceDataModule
-from src.detector import find_device
 from src.entry import one_sentence, record, results_table, run_folder
 from src.json_files import write_json
+from src.profiling.complexity import complexity
+from src.profiling.devices import find_device
 from src.pruning import PruningSpec, prune_at_once, recalibrate
 from src.pruning.picture import draw_widths
 from src.training.evaluator import score

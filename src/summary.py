@@ -18,13 +18,13 @@ from torch import nn
 
 from src import checkpoint
 from src.command import command
-from src.complexity import complexity_of_parts
 from src.detection.priors import feature_shapes
 from src.document_figures import Document, describing
 from src.entry import one_sentence, record, run_folder
 from src.json_files import write_json
 from src.models import FaceDetector, build_model
 from src.models.layers import PerLevel
+from src.profiling.complexity import complexity_of_parts
 from src.provenance import revision
 
 log = logging.getLogger(__name__)

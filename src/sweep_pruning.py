@@ -23,14 +23,14 @@ from src import checkpoint
 from src.command import command
 from src.data.datamodule import FaceDataModule
 from src.detection.objective import DetectionObjective
-from src.detector import find_device
 from src.entry import one_sentence, record, run_folder
 from src.models import FaceDetector, set_norm_momentum
+from src.profiling.devices import find_device
+from src.profiling.timing import time_in_turn
 from src.pruning import PruningSpec, prune_at_once, recalibrate
 from src.search.job import watcher
 from src.search.plans import check_trial
 from src.search.recovery import Reports, held_out_loss, keep_last, recover
-from src.timing import time_in_turn
 from src.training.logging import close
 
 log = logging.getLogger(__name__)

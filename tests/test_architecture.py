@@ -11,15 +11,15 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 LEVELS = {
-    "report": 0, "types": 0, "images": 0, "provenance": 0, "complexity": 0,
+    "report": 0, "types": 0, "images": 0, "provenance": 0,
     "settings": 0, "document_figures": 0, "command": 0, "json_files": 0,
-    "timing": 1,
     "detection": 1,
     "models": 2, "evaluation": 2,
-    "data": 3, "distillation": 3, "pruning": 3,
-    "checkpoint": 4,
-    "detector": 5, "training": 5, "workloads": 5, "deploy": 5,
-    "comparison": 5,
+    "profiling": 3,
+    "data": 4, "distillation": 4, "pruning": 4,
+    "checkpoint": 5,
+    "detector": 6, "training": 6, "deploy": 6,
+    "comparison": 6,
     "entry": 6,
     "search": 7,
 }  # fmt: skip

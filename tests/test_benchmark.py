@@ -10,9 +10,10 @@ from composing import TINY_DATA, composed
 from fabricated_onnx import fabricate_onnx
 
 from src import benchmark as bench
-from src import checkpoint, timing, workloads
+from src import checkpoint
 from src.detection.decoding import Decoder
 from src.models import featherface_v1
+from src.profiling import timing, workloads
 
 
 def test_a_benchmark_of_two_checkpoints(tmp_path, monkeypatch, caplog):

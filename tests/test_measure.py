@@ -9,10 +9,10 @@ import torch
 from composing import TINY_DATA, composed
 
 from src import checkpoint
-from src.complexity import complexity
 from src.evaluate import evaluate
 from src.measure import main, markdown_table, measure, names_of
 from src.models import featherface_v1
+from src.profiling.complexity import complexity
 
 QUICK = ["height=64", "width=96", "rounds=2", "trainer.accelerator=cpu"]
 

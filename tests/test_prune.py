@@ -14,9 +14,9 @@ from composing import TINY_DATA, composed
 from hydra.errors import InstantiationException
 
 from src import checkpoint
-from src.complexity import complexity
 from src.entry import one_sentence
 from src.models import featherface_v1, featherface_v2
+from src.profiling.complexity import complexity
 from src.prune import prune
 from src.train import train
 

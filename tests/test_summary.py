@@ -15,10 +15,10 @@ from torch import nn
 
 from src import checkpoint
 from src import summary as entry
-from src.complexity import complexity
 from src.document_figures import DOCUMENTS, describing
 from src.models import FaceDetector, build_model, featherface_v1
 from src.models.deformable import DeformableConv
+from src.profiling.complexity import complexity
 
 OPTIONS = sorted({file.stem for file in (Path(CONF) / "model").glob("*.yaml")} - {"checkpoint"})
 COUNTS = ("layers", "parameters", "macs")

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from src.complexity import is_layer
 from src.models import FaceDetector
 from src.models.channels import Channels, Coupling, Wiring
+from src.profiling.complexity import is_layer
 
 
 class Cost:
-    """Closed forms of a network's size and work; equal to :func:`src.complexity.complexity`.
+    """Closed forms of a network's size and work, equal to those that :mod:`src.profiling` counts.
 
     Args:
         model: the network as it is; left so.

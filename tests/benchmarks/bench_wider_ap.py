@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from src.evaluation import ImageTruth, read_ground_truth, wider_ap
-from src.workloads import PER_IMAGE, random_predictions, random_truth
+from src.profiling.workloads import PER_IMAGE, random_predictions, random_truth
 
 ROOT = Path(__file__).parents[2]
 SLOW_SHARE = 100

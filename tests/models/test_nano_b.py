@@ -15,9 +15,9 @@ from hydra.utils import instantiate
 from torch import nn
 
 from src import checkpoint
-from src.complexity import complexity
 from src.detection.priors import PriorSpec, make_priors
 from src.models import FaceDetector, build_model, dense_widths, nano_b
+from src.profiling.complexity import complexity
 
 PRESETS = ["nano_b", "nano_b_enhanced", "nano_b_enhanced_w48"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from random_networks import all_but_slow, arguments, network, random_plan
 
-from src.complexity import complexity
 from src.models import build_model, wiring_of
+from src.profiling.complexity import complexity
 from src.pruning import Cost
 
 

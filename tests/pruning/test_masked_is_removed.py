@@ -23,8 +23,8 @@ from random_networks import (
 from torch import nn
 
 from src import checkpoint
-from src.complexity import complexity
 from src.models import wiring_of
+from src.profiling.complexity import complexity
 from src.pruning import Cost, importance, keep, remove
 from src.pruning.masks import Masks
 

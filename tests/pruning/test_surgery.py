@@ -17,9 +17,9 @@ from random_networks import (
 from torch import nn
 
 from src import checkpoint
-from src.complexity import complexity
 from src.models import build_model, featherface_v1, wiring_of
 from src.models.layers import ChannelShuffle
+from src.profiling.complexity import complexity
 from src.pruning import Cost, recalibrate, remove
 
 EVERY_KIND = ["v1_489015", "enhanced_deep", "nano_b_shared_heads"]

@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from src import checkpoint
-from src.complexity import complexity
 from src.evaluate import evaluate
 from src.models import build_model, featherface_v1, wiring_of
+from src.profiling.complexity import complexity
 from src.pruning import Masks
 from src.train import train
 from src.training import DetectorModule

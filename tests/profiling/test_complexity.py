@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.complexity import complexity, complexity_of_parts
 from src.models import featherface_v1
 from src.models.deformable import DeformableConv
+from src.profiling.complexity import complexity, complexity_of_parts
 
 
 @pytest.mark.parametrize(
