@@ -20,20 +20,20 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.data.dataset import FaceDataset
 from src.deploy import SUFFIX, OnnxNetwork
 from src.detection.decoding import Decoder
-from src.entry import one_sentence, record, run_folder
 from src.evaluation import wider_ap
-from src.json_files import write_json
 from src.models import FaceDetector, build_model, featherface_v1
 from src.models.featherface import PRESETS
 from src.profiling.complexity import complexity
 from src.profiling.devices import device_name, find_device
 from src.profiling.timing import Job, draw_times, table, time_in_turn
 from src.profiling.workloads import plausible_outputs, random_predictions, random_truth
-from src.provenance import revision
+from src.runs.files import write_json
+from src.runs.provenance import revision
+from src.runs.record import record
 
 log = logging.getLogger(__name__)
 
@@ -181,10 +181,7 @@ def _synchronised(device: torch.device, run: Callable[[], Any]) -> Callable[[], 
     return timed
 
 
-@command("benchmark")
-@one_sentence
-def main(config: DictConfig) -> None:
-    benchmark(config, run_folder())
+main = command("benchmark", benchmark)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python -m src.check_data data=widerface data.root=/path/to/WIDER_FACE
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import sys
 from pathlib import Path
@@ -14,10 +13,10 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from src.command import command
+from src.cli import command
 from src.data.check import check_tree, summary_lines, write_pictures
 from src.data.widerface import inspect_split
-from src.entry import one_sentence, run_folder
+from src.runs.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +29,7 @@ def run(cfg: DictConfig, folder: Path) -> int:
     report = check_tree(
         data.root, data.image_size, decode=cfg.decode, ground_truth=data.ground_truth
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+    write_json(folder / "report.json", dataclasses.asdict(report))
     if "train" in report.splits:
         write_pictures(
             report,
@@ -47,11 +45,12 @@ def run(cfg: DictConfig, folder: Path) -> int:
     return len(report.errors)
 
 
-@command("check_data")
-@one_sentence
-def main(cfg: DictConfig) -> None:
-    # Hydra drops return values, so the exit code has to be set here.
-    sys.exit(1 if run(cfg, run_folder()) else 0)
+def check(cfg: DictConfig, folder: Path) -> None:
+    """As :func:`run`; the process ends with 1 if there are errors."""
+    sys.exit(1 if run(cfg, folder) else 0)
+
+
+main = command("check_data", check)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ files, ours and published ones, are read with ``weights_only=True``: they cannot
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import warnings
@@ -23,8 +22,9 @@ from torch import Tensor
 
 from src.models import FaceDetector, build_model, wiring_of
 from src.models.upstream import backbone_weights, from_upstream, is_upstream
-from src.provenance import revision, versions
 from src.pruning import remove
+from src.runs.files import replacing
+from src.runs.provenance import revision, versions
 
 FORMAT = 2  # 2: context apart from the neck
 PREFIX = "model."
@@ -57,15 +57,12 @@ def save(path: str | Path, model: FaceDetector, **facts: Any) -> None:
 
 
 def write(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write plain data; a process killed on the way leaves the old file, or none.
+    """Write plain data, whole or not at all.
 
     Lightning writes into the temporary folder and moves: a copy where that is another file system.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with replacing(Path(path)) as partial:
+        torch.save(content, partial)
 
 
 def load(path: str | Path) -> Checkpoint:

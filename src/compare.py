@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.command import command
+from src.cli import command
 from src.comparison import (
     compare_settings,
     draw_comparison,
@@ -20,8 +20,8 @@ from src.comparison import (
     markdown,
     read_runs,
 )
-from src.entry import one_sentence, record, run_folder
-from src.json_files import write_json
+from src.runs.files import write_json
+from src.runs.record import record
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +58,7 @@ def compare(config: DictConfig, folder: Path) -> dict[str, Any]:
     return content
 
 
-@command("compare")
-@one_sentence
-def main(config: DictConfig) -> None:
-    compare(config, run_folder())
+main = command("compare", compare)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.data.datamodule import FaceDataModule
-from src.entry import one_sentence, record, results_table, run_folder
 from src.evaluation import WiderResult, draw_pr_curves, read_predictions, wider_ap
-from src.json_files import write_json
+from src.report.tables import results_table
+from src.runs.files import write_json
+from src.runs.record import record
 from src.training.callbacks import Pictures, PredictionFiles
 from src.training.evaluator import score
 
@@ -107,10 +108,7 @@ def _score_network(config: DictConfig, datamodule: FaceDataModule, folder: Path)
     )
 
 
-@command("evaluate")
-@one_sentence
-def main(config: DictConfig) -> float:
-    return evaluate(config, run_folder())["ap"]
+main = command("evaluate", evaluate, objective=lambda metrics: metrics["ap"])
 
 
 if __name__ == "__main__":

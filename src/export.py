@@ -7,7 +7,6 @@ what the checkpoint does is not kept. ``--help`` lists the options.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +17,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.data.datamodule import FaceDataModule
 from src.deploy import SUFFIX, OnnxNetwork, differences, export_onnx, require
-from src.entry import one_sentence, record, run_folder
 from src.images.files import read_image
-from src.json_files import write_json
+from src.runs.files import replacing, write_json
+from src.runs.record import record
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +56,8 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
     record(folder, config)
     images = _images(config)
     batches = _batches([read_image(image) for image in images])
-    partial = file.with_name(file.name + ".partial")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial.touch()  # where nothing can be written it says so before the export
-    try:
+    with replacing(file) as partial:
+        partial.touch()  # where nothing can be written it says so before the export
         start = time.perf_counter()
         export_onnx(model, partial, decode=config.decode, opset=config.opset)
         seconds = time.perf_counter() - start
@@ -73,9 +70,6 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
                     f"scale, got a difference of {difference.largest:.3g} where values reach "
                     f"{difference.scale:.3g}; no file was kept, please report the network"
                 )
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
     results = {
         "file": str(file), "bytes": file.stat().st_size, "checkpoint": config.checkpoint,
         "format": config.format, "opset": config.opset, "decode": config.decode,
@@ -136,10 +130,7 @@ def _batches(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.ascontiguousarray(batch.transpose(0, 3, 1, 2)) for batch in batches]
 
 
-@command("export")
-@one_sentence
-def main(config: DictConfig) -> None:
-    export(config, run_folder())
+main = command("export", export)
 
 
 if __name__ == "__main__":

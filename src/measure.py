@@ -17,15 +17,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.data.datamodule import FaceDataModule
-from src.entry import one_sentence, record, run_folder
-from src.json_files import write_json
 from src.models import FaceDetector
 from src.profiling.complexity import complexity
 from src.profiling.devices import device_name
 from src.profiling.timing import time_in_turn
-from src.provenance import revision
+from src.runs.files import write_json
+from src.runs.provenance import revision
+from src.runs.record import record
 from src.training.evaluator import score
 
 log = logging.getLogger(__name__)
@@ -201,10 +201,7 @@ def _forward(model: FaceDetector, image: torch.Tensor) -> Callable[[], None]:
     return run
 
 
-@command("measure")
-@one_sentence
-def main(config: DictConfig) -> None:
-    measure(config, run_folder())
+main = command("measure", measure)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.detector import Detector
-from src.entry import one_sentence, record, run_folder
 from src.images.drawing import draw_faces
 from src.images.files import find_sources, read_image
 from src.images.video import VIDEO_SUFFIXES, VideoReader, VideoWriter
-from src.json_files import write_json
+from src.runs.files import write_json
+from src.runs.record import record
 from src.types import Detections
 
 log = logging.getLogger(__name__)
@@ -114,10 +114,7 @@ def _num_faces(entries: list[dict[str, Any]]) -> int:
     return sum(len(e.get("faces", ())) + _num_faces(e.get("frames", [])) for e in entries)
 
 
-@command("predict")
-@one_sentence
-def main(config: DictConfig) -> None:
-    predict(config, run_folder())
+main = command("predict", predict)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,15 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.data.datamodule import FaceDataModule
-from src.entry import one_sentence, record, results_table, run_folder
-from src.json_files import write_json
 from src.profiling.complexity import complexity
 from src.profiling.devices import find_device
 from src.pruning import PruningSpec, prune_at_once, recalibrate
 from src.pruning.picture import draw_widths
+from src.report.tables import results_table
+from src.runs.files import write_json
+from src.runs.record import record
 from src.training.evaluator import score
 
 log = logging.getLogger(__name__)
@@ -107,10 +108,7 @@ def summary(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@command("prune")
-@one_sentence
-def main(config: DictConfig) -> float:
-    return prune(config, run_folder())["metrics"].get("ap", float("nan"))
+main = command("prune", prune, objective=lambda pruned: pruned["metrics"].get("ap", float("nan")))
 
 
 if __name__ == "__main__":

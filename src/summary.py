@@ -17,15 +17,15 @@ from omegaconf import DictConfig
 from torch import nn
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.detection.priors import feature_shapes
 from src.document_figures import Document, describing
-from src.entry import one_sentence, record, run_folder
-from src.json_files import write_json
 from src.models import FaceDetector, build_model
 from src.models.layers import PerLevel
 from src.profiling.complexity import complexity_of_parts
-from src.provenance import revision
+from src.runs.files import write_json
+from src.runs.provenance import revision
+from src.runs.record import record
 
 log = logging.getLogger(__name__)
 
@@ -203,10 +203,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "| " + " | ".join(f"{cell:{side}{width}}" for cell, side, width in cells) + " |"
 
 
-@command("summary")
-@one_sentence
-def main(config: DictConfig) -> None:
-    summary(config, run_folder())
+main = command("summary", summary)
 
 
 if __name__ == "__main__":

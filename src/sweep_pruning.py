@@ -20,14 +20,14 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from src import checkpoint
-from src.command import command
+from src.cli import command
 from src.data.datamodule import FaceDataModule
 from src.detection.objective import DetectionObjective
-from src.entry import one_sentence, record, run_folder
 from src.models import FaceDetector, set_norm_momentum
 from src.profiling.devices import find_device
 from src.profiling.timing import time_in_turn
 from src.pruning import PruningSpec, prune_at_once, recalibrate
+from src.runs.record import record
 from src.search.job import watcher
 from src.search.plans import check_trial
 from src.search.recovery import Reports, held_out_loss, keep_last, recover
@@ -134,10 +134,7 @@ def latency(model: FaceDetector, height: int, width: int) -> float:
     return 1000 * row["median"]
 
 
-@command("sweep_pruning")
-@one_sentence
-def main(config: DictConfig) -> dict[str, Any]:
-    return trial(config, run_folder())
+main = command("sweep_pruning", trial)
 
 
 if __name__ == "__main__":

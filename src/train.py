@@ -17,12 +17,13 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQ
 from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
-from src.command import command
-from src.entry import one_sentence, record, results_table, run_folder
-from src.json_files import write_json
+from src.cli import command
 from src.models import FaceDetector, build_model, set_norm_momentum
 from src.pruning import PruningSpec, prune_at_once
 from src.pruning.picture import draw_widths
+from src.report.tables import results_table
+from src.runs.files import write_json
+from src.runs.record import record
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.logging import RunCSVLogger, close
@@ -277,10 +278,7 @@ def read_training(last: Path) -> dict[str, Any]:
     return content
 
 
-@command("train")
-@one_sentence
-def main(config: DictConfig) -> float:
-    return train(config, run_folder())
+main = command("train", train)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
+
+from src.cli.errors import one_sentence
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
@@ -57,3 +61,16 @@ def composed(
         yield compose_run(name, folder, *overrides, multirun=multirun)
     finally:
         forget_run()
+
+
+def complaint_of(
+    task: Callable[[DictConfig, Path], Any], name: str, folder: Path, *overrides: str
+) -> str:
+    """The sentence, without "error: ", with which the command ``name`` ends."""
+    with composed(name, folder, *overrides) as config, pytest.raises(SystemExit) as stop:
+        one_sentence(lambda given: task(given, folder))(config)
+    text = stop.value.code
+    assert isinstance(text, str), text  # Python writes it to stderr and exits with code 1
+    assert text.startswith("error: ")
+    assert "\n" not in text
+    return text.removeprefix("error: ")

@@ -11,16 +11,13 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 LEVELS = {
-    "report": 0, "types": 0, "images": 0, "provenance": 0,
-    "settings": 0, "document_figures": 0, "command": 0, "json_files": 0,
-    "detection": 1,
+    "types": 0, "images": 0, "report": 0, "runs": 0, "document_figures": 0,
+    "cli": 1, "detection": 1,
     "models": 2, "evaluation": 2,
-    "profiling": 3,
+    "profiling": 3, "comparison": 3,
     "data": 4, "distillation": 4, "pruning": 4,
     "checkpoint": 5,
     "detector": 6, "training": 6, "deploy": 6,
-    "comparison": 6,
-    "entry": 6,
     "search": 7,
 }  # fmt: skip
 """Module or package of ``src`` -> level; those that can be started are above all of them."""
@@ -139,6 +136,14 @@ def test_the_one_import_of_torchvision_is_guarded():
     ]
     assert len(found) == 1
     assert set(found) <= guarded
+
+
+@pytest.mark.parametrize("package", ["cli", "comparison", "report", "runs"])
+def test_runs_are_read_and_shown_without_pytorch(package):
+    for file in (SRC / package).glob("*.py"):
+        assert not imports(tree(file)) & {"torch", "lightning", "torchmetrics"}, file
+        below = {name for name, _ in imported(tree(file))}
+        assert below <= {"cli", "comparison", "report", "runs"}, file
 
 
 def test_prediction_starts_without_lightning():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from composing import TINY_DATA, composed
+from composing import TINY_DATA, complaint_of, composed
 from omegaconf import DictConfig
 
 import src.check_data
@@ -19,15 +19,15 @@ import src.evaluate
 import src.predict
 import src.train
 from src import checkpoint
+from src.cli.errors import one_sentence
 from src.data.synthetic import SyntheticSpec, generate
-from src.entry import one_sentence
 from src.models import featherface_v1
 
-MAINS = {
-    "train": src.train.main,
-    "evaluate": src.evaluate.main,
-    "predict": src.predict.main,
-    "check_data": src.check_data.main,
+TASKS = {
+    "train": src.train.train,
+    "evaluate": src.evaluate.evaluate,
+    "predict": src.predict.predict,
+    "check_data": src.check_data.check,
 }
 TRAIN = ["data.image_size=64", "data.batch_size=2", "logger=csv", "num_pictures=0"]
 CPU = ["trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"]
@@ -50,14 +50,7 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         settings += {"train": [*TRAIN, *CPU], "evaluate": CPU[:1]}.get(name, [])
         if name == "predict":
             settings = []
-        configuration = composed(name, tmp_path / "run", *settings, *overrides)
-        with configuration as config, pytest.raises(SystemExit) as stop:
-            MAINS[name].__wrapped__(config)  # type: ignore[attr-defined]
-        text = stop.value.code
-        assert isinstance(text, str), text  # Python writes it to stderr and exits with code 1
-        assert text.startswith("error: ")
-        assert "\n" not in text
-        return text.removeprefix("error: ")
+        return complaint_of(TASKS[name], name, tmp_path / "run", *settings, *overrides)
 
     return run
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from composing import TINY_DATA, composed
+from composing import TINY_DATA, complaint_of, composed
 from fabricated_onnx import fabricate_onnx
 
 from src import benchmark as bench
@@ -138,12 +138,7 @@ def complaint(tmp_path):
     """``complaint("a=1")``: the sentence that the command ends with."""
 
     def run(*overrides):
-        configuration = composed("benchmark", tmp_path / "run", *overrides)
-        with configuration as config, pytest.raises(SystemExit) as stop:
-            bench.main.__wrapped__(config)
-        assert isinstance(stop.value.code, str), stop.value.code
-        assert "\n" not in stop.value.code
-        return stop.value.code.removeprefix("error: ")
+        return complaint_of(bench.benchmark, "benchmark", tmp_path / "run", *overrides)
 
     return run
 

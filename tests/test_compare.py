@@ -8,13 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from composing import compose_run, composed, forget_run
+from composing import complaint_of, compose_run, composed, forget_run
 from fabricated_runs import fabricate
 
-from src import compare as entry
 from src.compare import compare
 from src.comparison import group_runs, read_runs
-from src.entry import record
+from src.runs.record import record
 
 
 def run_compare(folder: Path, *options: str) -> dict:
@@ -23,10 +22,7 @@ def run_compare(folder: Path, *options: str) -> dict:
 
 
 def complaint(folder: Path, *options: str) -> str:
-    with composed("compare", folder, *options) as config, pytest.raises(SystemExit) as stop:
-        entry.main.__wrapped__(config)
-    assert "\n" not in stop.value.code
-    return stop.value.code
+    return complaint_of(compare, "compare", folder, *options)
 
 
 @pytest.fixture
@@ -87,13 +83,13 @@ def test_left_out_runs_are_named(runs, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "error: expected a value for runs, got none; add runs=..."),
-        (["runs=[]"], "error: expected the folder of at least one run or multirun, got none; set"),
+        ([], "expected a value for runs, got none; add runs=..."),
+        (["runs=[]"], "expected the folder of at least one run or multirun, got none; set"),
         (
             ["runs={m}/no"],
-            "error: expected a run folder or a folder of runs, got no folder {m}/no;",
+            "expected a run folder or a folder of runs, got no folder {m}/no;",
         ),
-        (["runs={m}", "base=5"], "error: expected base to be one of the settings 'kd=none', 'kd="),
+        (["runs={m}", "base=5"], "expected base to be one of the settings 'kd=none', 'kd="),
     ],
 )
 def test_mistakes_end_in_one_sentence(options, sentence, runs, tmp_path):

@@ -14,9 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from src.cli.settings import check_types
 from src.data.synthetic import SyntheticSpec, generate
 from src.models import build_model
-from src.settings import check_types
 
 ROOT = Path(CONF)
 FILES = sorted(ROOT.rglob("*.yaml"))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
-from composing import TINY_DATA, composed
+from composing import TINY_DATA, complaint_of, composed
 
 from src import checkpoint
 from src.evaluate import evaluate
-from src.measure import main, markdown_table, measure, names_of
+from src.measure import markdown_table, measure, names_of
 from src.models import featherface_v1
 from src.profiling.complexity import complexity
 
@@ -118,9 +119,6 @@ def test_names():
 )
 def test_one_sentence_before_any_work(files, tmp_path, options, message):
     given = [*QUICK, *(option.replace("FILE", files[1]) for option in options)]
-    with (
-        composed("measure", tmp_path / "run", *given) as config,
-        pytest.raises(SystemExit, match=f"^error: expected {message}"),
-    ):
-        main.__wrapped__(config)
+    found = complaint_of(measure, "measure", tmp_path / "run", *given)
+    assert re.match(f"expected {message}", found)
     assert list((tmp_path / "run").iterdir()) == []

@@ -14,7 +14,7 @@ from composing import TINY_DATA, composed
 from hydra.errors import InstantiationException
 
 from src import checkpoint
-from src.entry import one_sentence
+from src.cli.errors import one_sentence
 from src.models import featherface_v1, featherface_v2
 from src.profiling.complexity import complexity
 from src.prune import prune

@@ -6,8 +6,8 @@ Nothing here imports PyTorch: a report is made of files.
 from src.comparison.compare import Comparison, Row, compare_settings
 from src.comparison.grouping import Grouping, Setting, group_runs
 from src.comparison.picture import draw_comparison
-from src.comparison.runs import LeftOut, Run, read_runs
 from src.comparison.table import main_table, markdown
+from src.runs.read import LeftOut, Run, read_runs
 
 __all__ = [
     "Comparison",

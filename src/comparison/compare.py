@@ -11,9 +11,9 @@ from typing import Any
 
 from src.comparison.grouping import Grouping, Setting, short, shown, typed_key
 from src.comparison.intervals import Difference, Spread, difference, spread
-from src.comparison.runs import METRICS, LeftOut, Run
 from src.comparison.teachers import OPTION as TEACHER
 from src.comparison.teachers import count_teachers
+from src.runs.read import METRICS, LeftOut, Run
 
 _MEASURE = (
     "data.root", "data.val_", "data.num_val_images", "data.ground_truth", "data.generator",

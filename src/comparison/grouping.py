@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.comparison.runs import LeftOut, Run
 from src.comparison.teachers import name_teachers
+from src.runs.read import LeftOut, Run
 
 NO_SETTING = (
     "seed", "run", "run_dir", "group", "resume", "num_pictures", "logger", "data.num_workers",

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from src.comparison.compare import Comparison, Row
 from src.comparison.intervals import CONFIDENCE
-from src.comparison.runs import Run
 from src.report.charts import COLORS, new_chart, save_chart
+from src.runs.read import Run
 
 _MARKERS = "osD^vPX*<>"
 _LINES = ("-", "--", ":", "-.")

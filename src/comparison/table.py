@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from src.comparison.compare import Comparison, Row
 from src.comparison.grouping import short
 from src.comparison.intervals import CONFIDENCE, Difference, Spread
-from src.comparison.runs import METRICS
+from src.runs.read import METRICS
 
 _UNPAIRED = "†"
 _LEVELS = [level for level in METRICS if level != "mean"]

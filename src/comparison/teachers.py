@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from src.comparison.runs import Run
+from src.runs.read import Run
 
 OPTION = "kd.teacher"
 

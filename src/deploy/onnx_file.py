@@ -16,7 +16,7 @@ from torch.fx.experimental import _config as symbolic_shapes
 from src.deploy.graph import INPUT, PixelsToFaces, output_names
 from src.deploy.runtime import FORMAT, PREFIX, require
 from src.models import FaceDetector
-from src.provenance import revision
+from src.runs.provenance import revision
 
 SUFFIX = ".onnx"
 FIRST_OPSET = 18

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
-from src.json_files import write_json
+from src.runs.files import write_json
 from src.search.storage import open_storage
 
 RESULT = "objective.json"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from src.runs.files import replacing
 
 BEST = "best.yaml"
 
@@ -48,6 +49,5 @@ def write_best(
             found = OmegaConf.select(config, key)  # a choice is a text until it is composed
             OmegaConf.update(content, key, value if found is None else found)
     head = "\n".join(["# @package _global_", *(f"# {line}" for line in comments)])
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(f"{head}\n{OmegaConf.to_yaml(content)}", encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(f"{head}\n{OmegaConf.to_yaml(content)}", encoding="utf-8")

@@ -22,8 +22,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial
 
-from src.entry import USER_ERRORS, describe
-from src.json_files import write_json
+from src.cli.errors import USER_ERRORS, describe
+from src.runs.files import write_json
 from src.search.choice import choose
 from src.search.job import RESULT, Job, Result, read_result
 from src.search.leases import Leases

@@ -12,8 +12,8 @@ import torch
 
 from src import checkpoint
 from src.comparison.grouping import group_runs
-from src.comparison.runs import read_runs
 from src.models import featherface_v1
+from src.runs.read import read_runs
 from src.train import train
 from src.training import TeacherSearch
 

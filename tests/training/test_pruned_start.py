@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from src import checkpoint
-from src.command import store_option_files
+from src.cli.options import store_option_files
 from src.pruning import PruningSpec, prune_at_once
 from src.train import train
 

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import ast
 import json
 import math
-import re
-from pathlib import Path
 
 import pytest
 from fabricated_runs import fabricate, finish
 
-import src.comparison
 from src.comparison import read_runs
 
 
@@ -155,18 +151,3 @@ def test_damaged_configuration(tmp_path):
     (fabricate(tmp_path / "0") / "config.yaml").write_text("a: [")
     with pytest.raises(ValueError, match=r"^expected YAML in .*config\.yaml, got '.*'; repeat"):
         read_runs([tmp_path])
-
-
-def test_the_package_does_not_import_torch():
-    (folder,) = src.comparison.__path__
-    found = set()
-    for file in Path(folder).glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                found.add(str(node.module))
-            elif isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-    own = {name for name in found if name.startswith("src.")}
-    assert all(re.match(r"src\.(comparison|report|runs)(\.|$)", name) for name in own), own
-    assert not found & {"torch", "lightning", "torchmetrics"}
-    assert "omegaconf" in found

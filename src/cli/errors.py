@@ -1,27 +1,23 @@
-"""What the entry points share: one sentence for a user's mistake, run folders, JSON results."""
+"""One sentence for a user's mistake, whatever it was and wherever it showed."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import os
 import re
-import shlex
 import sys
 import warnings
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from src.json_files import write_json
-from src.provenance import revision, versions
-from src.settings import check_types
+from src.cli.settings import check_types
+from src.runs.processes import rank
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +66,13 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
                 log.error("job %s stopped: %s", HydraConfig.get().job.num, sentence)
                 raise CompactHydraException(sentence) from error
             # Another process may have said it already, or be killed for this one's end.
-            process = f" in process {_rank()}" if _rank() else ""
+            process = f" in process {rank()}" if rank() else ""
             sys.exit(f"error{process}: {sentence}")
         except RuntimeError as error:
             if not re.search(_LOST, str(error)):
                 raise
             _log_traceback(error)
-            sys.exit(f"process {_rank()} ends: another process of this run stopped before it")
+            sys.exit(f"process {rank()} ends: another process of this run stopped before it")
         except KeyboardInterrupt:
             sys.exit("stopped by Ctrl-C")
 
@@ -110,16 +106,10 @@ def quieten() -> None:
     """Silence what the libraries say that no user of ours can act on."""
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    if _rank():  # the first process says the same
+    if rank():  # the first process says the same
         logging.getLogger().setLevel(logging.WARNING)
     for message in HARMLESS_WARNINGS:
         warnings.filterwarnings("ignore", message)
-
-
-def _rank() -> int:
-    """Number of this process among those of a run; Lightning starts them with it."""
-    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-    return int(next((os.environ[name] for name in names if os.environ.get(name)), 0))
 
 
 def _log_traceback(error: BaseException) -> None:
@@ -128,37 +118,3 @@ def _log_traceback(error: BaseException) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(entry)
-
-
-def run_folder() -> Path:
-    """The folder of this run, made by Hydra."""
-    return Path(HydraConfig.get().runtime.output_dir)
-
-
-def record(folder: Path, config: DictConfig, **facts: Any) -> None:
-    """Write what makes the run repeatable: resolved configuration, command, revision, versions."""
-    if _rank():
-        return
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    OmegaConf.save(config, folder / "composed.yaml")  # Hydra rewrites its own at each attempt
-    job = HydraConfig.get()
-    overrides = list(job.overrides.task)
-    provenance = {
-        "command": shlex.join(["python", "-m", f"src.{job.job.name}", *overrides]),
-        "overrides": overrides,
-        "choices": OmegaConf.to_container(job.runtime.choices),
-        "revision": revision(),
-        "versions": versions(),
-        **facts,
-    }
-    write_json(folder / "run.json", provenance)
-
-
-def results_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Average precisions in per cent, one line per name."""
-    columns = ("ap_easy", "ap_medium", "ap_hard", "ap")
-    width = max(map(len, rows), default=0)
-    lines = [" " * width + "".join(f"{c.removeprefix('ap_'):>9}" for c in columns)]
-    for name, metrics in rows.items():
-        lines.append(f"{name:<{width}}" + "".join(f"{100 * metrics[c]:9.2f}" for c in columns))
-    return "\n".join(lines)

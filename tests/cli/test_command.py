@@ -11,7 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
-from src.command import CONF, refusal, store_option_files
+from src.cli.command import refusal
+from src.cli.options import CONF, store_option_files
 
 GROUPS = "backbone_early, backbone_late, cbam, bifpn, ssh, heads"
 

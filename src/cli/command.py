@@ -1,0 +1,119 @@
+"""How every entry point starts: ``hydra.main``, and one sentence for what Hydra refuses."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.cli.errors import one_sentence
+from src.cli.options import CONF, one_line, store_option_files, yaml_file
+from src.runs.record import run_folder
+
+_RAISE = "HYDRA_FULL_ERROR"
+"""While this variable is "1", Hydra raises what it would print over several lines."""
+
+
+def command(
+    name: str,
+    task: Callable[[DictConfig, Path], Any],
+    *,
+    objective: Callable[[Any], Any] = lambda returned: returned,
+) -> Callable[[], Any]:
+    """The entry point ``python -m src.<name>``.
+
+    Args:
+        name: of ``conf/<name>.yaml``.
+        task: called with the configuration and the folder of the run.
+        objective: what a sweeper gets to know of what the task returned.
+    """
+    ours = os.environ.get(_RAISE) != "1"
+
+    @functools.wraps(task)
+    def started(config: DictConfig) -> Any:
+        if ours:  # composed: errors of the task, and other processes, are not meant
+            os.environ.pop(_RAISE, None)
+        return one_sentence(lambda config: objective(task(config, run_folder())))(config)
+
+    run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(started)
+
+    def main() -> Any:
+        try:
+            store_option_files(sys.argv[1:])
+        except ValueError as error:
+            sys.exit(f"error: {error}")
+        if not ours:
+            return run()
+        os.environ[_RAISE] = "1"
+        try:
+            return run()
+        except (HydraException, OmegaConfBaseException) as error:
+            sys.exit(f"error: {refusal(error, name, sys.argv[1:])}")
+        finally:
+            os.environ.pop(_RAISE, None)
+
+    return main
+
+
+def refusal(error: Exception, name: str, arguments: Sequence[str]) -> str:
+    """The sentence for settings that could not be composed.
+
+    Args:
+        error: of Hydra.
+        name: of the configuration.
+        arguments: of the command line.
+    """
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        return _unknown_option(error.missing_cfg_file, error.options)
+    causes = f"{error}\n{error.__cause__}"
+    unknown = re.search(r"Key '(\S+)' is not in struct\s+full_key: (\S+)", causes)
+    if isinstance(error, ConfigCompositionException) and unknown:
+        key, path = unknown.groups()
+        parent = path.removesuffix(key).rstrip(".")
+        known = _settings(name, [a for a in arguments if not _sets(a, path)], parent)
+        return f"expected a setting of {parent or name} among {known}; got {key!r}"
+    return one_line(error)
+
+
+def _unknown_option(missing: str, known: Sequence[str]) -> str:
+    """The sentence for an option that is neither in ``conf/`` nor a file."""
+    group, _, option = missing.partition("/")
+    if group == "hydra":
+        group, _, option = missing.rpartition("/")
+    sentence = f"expected {group}= of {', '.join(known)}"
+    if "/" not in option:
+        hint = f"; {group}=./{option} is the file" if yaml_file(option).is_file() else ""
+        return f"{sentence}; got {option!r}{hint}"
+    sentence += f" or the path of a YAML file; got {option!r}"
+    if yaml_file(option).is_file():  # of another group, which this one follows
+        return f"{sentence}; add {group}=NAME"
+    return f"{sentence}, which {'is a folder' if Path(option).is_dir() else 'does not exist'}"
+
+
+def _sets(override: str, path: str) -> bool:
+    """Whether an override gives ``path`` a value, by its name or in a table."""
+    key, _, value = override.lstrip("+~").partition("=")
+    return key == path or (path.startswith(f"{key}.") and value.startswith("{"))
+
+
+def _settings(name: str, overrides: Sequence[str], parent: str) -> str:
+    """The names below ``parent``, with the other settings of the command line."""
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose(name, [o for o in overrides if not o.startswith("-")])
+    except (HydraException, OmegaConfBaseException):
+        return f"those of conf/{name}.yaml"
+    node = OmegaConf.select(config, parent) if parent else config
+    return ", ".join(map(str, node)) if isinstance(node, DictConfig) else f"conf/{name}.yaml"

@@ -1,0 +1,91 @@
+"""Options of a group that are files: those of ``conf/GROUP/``, or any other YAML file by its path.
+
+``pruning=outputs/sweeps/demo/best`` takes ``outputs/sweeps/demo/best.yaml``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def store_option_files(arguments: Sequence[str]) -> None:
+    """Make the files that a command line names as options known to Hydra, under those names.
+
+    A value with a ``/`` names a file, with or without ``.yaml``, relative to the working folder;
+    without a ``# @package`` line its content goes where that of the group's own options does. What
+    is no file is left to Hydra.
+
+    Args:
+        arguments: of the command line.
+
+    Raises:
+        ValueError: a file is not YAML, or no table of settings.
+    """
+    parser = OverridesParser.create()
+    for argument in arguments:
+        try:
+            (override,) = parser.parse_overrides([argument])
+        except HydraException:  # Hydra says so, or it is no setting: --help
+            continue
+        group = override.key_or_group
+        if group.startswith("hydra") or not (CONF / group).is_dir():
+            continue
+        for path in _paths(override):
+            file = yaml_file(path)
+            if file.is_file():
+                *folders, name = [part for part in path.split("/") if part]
+                content, package = _read_option(file, group)
+                ConfigStore.instance().store(
+                    name, content, group="/".join([group, *folders]), package=package
+                )
+
+
+def yaml_file(path: str) -> Path:
+    """The file that an option names, with or without its suffix."""
+    return Path(path if path.endswith(".yaml") else f"{path}.yaml")
+
+
+def one_line(error: Exception) -> str:
+    """What an error says over several lines, in one."""
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def _paths(override: Override) -> Iterator[str]:
+    """The values of an override, or of a sweep over it, that have a slash."""
+    value = override.value()
+    for each in value.list if isinstance(value, ChoiceSweep) else [value]:
+        for text in each if isinstance(each, list) else [each]:
+            text = text.text if isinstance(text, QuotedString) else text
+            if isinstance(text, str) and "/" in text:
+                yield text
+
+
+def _read_option(file: Path, group: str) -> tuple[Any, str | None]:
+    """The content of a file, and the package that its first line names."""
+    kind = f"expected {group}= of a YAML file with a table of settings, got {file}"
+    try:
+        text = file.read_text(encoding="utf-8")
+        is_table = isinstance(yaml.compose(text, yaml.SafeLoader), yaml.MappingNode | None)
+        content = OmegaConf.create(text) if is_table else None
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"{kind}, which is not YAML: {error.problem}{line}") from None
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{kind}, which cannot be read: {one_line(error)}") from None
+    if content is None:
+        raise ValueError(f"{kind}, which holds something else")
+    header = re.match(r"\s*#\s*@package\s+(\S+)", text)
+    return content, header[1] if header else None
