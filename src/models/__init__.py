@@ -11,13 +11,11 @@ from src.models.featherface import featherface_v1, wire_featherface_v1
 from src.models.featherface_v2 import featherface_v2
 from src.models.layers import set_norm_momentum
 from src.models.nano_b import nano_b, wire_nano_b
-from src.models.widths import dense_widths
 
 __all__ = [
     "MODELS",
     "FaceDetector",
     "build_model",
-    "dense_widths",
     "featherface_v1",
     "featherface_v2",
     "nano_b",
@@ -35,7 +33,7 @@ WIRINGS: dict[str, Callable[[FaceDetector], Wiring]] = {
     "featherface_v1": wire_featherface_v1,
     "nano_b": wire_nano_b,
 }
-"""Of the networks that can be pruned. One gate of V2 serves places of different widths."""
+"""Networks that can be pruned. One gate of V2 serves places of different widths."""
 
 
 def build_model(config: Mapping[str, Any]) -> FaceDetector:

@@ -19,26 +19,81 @@ from torch import nn
 
 from src.detection.priors import PriorSpec
 from src.models.assn import ASSN
-from src.models.attention import CBAM
-from src.models.backbones import WIDTHS, MobileNetV1
-from src.models.channels import Wiring
+from src.models.attention import CBAM, hidden_units
+from src.models.backbones import CHANNELS, WIDTHS, MobileNetV1
+from src.models.channels import Width, Wiring, narrowed
 from src.models.contexts import SSH, SSHWidths
 from src.models.decoupling import ScaleDecoupling
 from src.models.detector import FaceDetector
 from src.models.heads import Heads, SharedMultiHead
 from src.models.layers import ChannelShuffle, PerLevel
 from src.models.necks import BiFPN
+from src.models.options import read_options
 from src.models.semantic import SemanticEnhancement
 from src.models.widths import (
     LEVELS,
-    NanoBOptions,
     backbone_channels,
-    checked_widths,
+    backbone_widths,
     context_channels,
+    context_widths,
     ssh_names,
-    tied_widths,
-    width_table,
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CBAMOptions:
+    """Options of every CBAM of the network."""
+
+    reduction: int = 8
+    """Channels per hidden unit."""
+    residual: bool = True
+    """False: y = spatial(channel(x)) as in the paper, without V1's addition of x and ReLU."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NanoBOptions:
+    """The options of Nano-B, checked on construction; the defaults are the original network."""
+
+    channels: int = 72
+    """Width of the feature pyramid, of the contexts and of the heads; divisible by 4."""
+    cbam: CBAMOptions = dataclasses.field(default_factory=CBAMOptions)
+    context_groups: int = 2
+    """Groups of the SSH convolutions."""
+    shuffle_groups: int = 2
+    """Groups of the channel shuffle between SSH and head."""
+    head_stem: bool = True
+    """A 1x1 convolution in front of a head's predictions."""
+    shared_heads: bool = False
+    """One head for the three levels."""
+    scale_decoupling: bool = False
+    deep_evidence: bool = False
+    """Evidence of the last backbone level for the scale decoupling."""
+    semantic: bool = False
+    assn: bool = False
+    """ASSN instead of the CBAM after the pyramid on its first level."""
+
+    def __post_init__(self) -> None:
+        if self.context_groups < 1:
+            raise ValueError(f"expected at least 1 context group, got {self.context_groups}")
+        if self.channels < 8:
+            raise ValueError(f"expected at least 8 pyramid channels, got {self.channels}")
+        if self.deep_evidence and not self.scale_decoupling:
+            raise ValueError(
+                "expected scale_decoupling where deep_evidence is on, got it off; "
+                "set scale_decoupling=true or deep_evidence=false"
+            )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> NanoBOptions:
+        """From plain values; ``name``, ``prior_sizes`` and ``widths`` are not options.
+
+        Raises:
+            ValueError: an unknown option or a value that does not fit; the message lists the known.
+        """
+        values = {k: v for k, v in config.items() if k not in ("name", "prior_sizes", "widths")}
+        if "cbam" in values:
+            values["cbam"] = read_options(CBAMOptions, values["cbam"], of="cbam")
+        return read_options(cls, values, of="nano_b")
 
 
 def nano_b(
@@ -51,15 +106,15 @@ def nano_b(
 
     Args:
         prior_sizes: sides of the priors per level, pixels.
-        widths: what pruning left of the widths :func:`src.models.widths.dense_widths` names; None
-            or a name that is missing: dense.
-        options: fields of :class:`src.models.widths.NanoBOptions`.
+        widths: what pruning left of the widths of :func:`width_table`; None or a name that is
+            missing: dense.
+        options: fields of :class:`NanoBOptions`.
 
     Raises:
         ValueError: unknown options or widths, or values that do not fit together.
     """
     chosen = NanoBOptions.from_config(options)
-    width = checked_widths(options, widths)
+    width = checked_widths(chosen, widths)
     backbone = MobileNetV1([width[f"backbone_{i}"] for i in range(len(WIDTHS))])
     priors = PriorSpec(prior_sizes, backbone.strides)
     contexts = [SSHWidths(*(width[name] for name in ssh_names(level).values())) for level in LEVELS]
@@ -127,10 +182,78 @@ def _neck(
     return stages
 
 
+def width_table(options: NanoBOptions) -> dict[str, Width]:
+    """Every width of a Nano-B, unpruned.
+
+    Returns:
+        Name -> width, in the order of the data flow: ``backbone_0`` (stem) to ``backbone_13``
+        (5, 11 and 13 are C3, C4, C5), ``decoupling``, ``cbam_c3``..``cbam_c5`` (hidden units),
+        ``bifpn`` (the pyramid), ``semantic``, ``gcg_p3``.., ``assn_gate``, ``assn_fusion``,
+        ``cbam_p3``.., ``ssh_p3_branch3``.., ``head_p3``.. or ``head``. Parts that the options
+        switch off have none.
+    """
+    channels, reduction = options.channels, options.cbam.reduction
+    table = backbone_widths()
+    if options.scale_decoupling:
+        table["decoupling"] = Width(CHANNELS[0] // 8, "cbam")
+    for level, width in zip(LEVELS, CHANNELS, strict=True):
+        table[f"cbam_c{level}"] = Width(hidden_units(width, reduction), "cbam")
+    table["bifpn"] = Width(channels, "bifpn", least=4)
+    if options.semantic:
+        table["semantic"] = Width(channels // 4, "bifpn", least=2)
+        table |= {f"gcg_p{level}": Width(channels // 8, "bifpn") for level in LEVELS}
+    if options.assn:
+        table["assn_gate"] = Width(channels // 8, "cbam")
+        table["assn_fusion"] = Width(3 * channels // 8, "bifpn", least=2)
+    for level in LEVELS[options.assn :]:
+        table[f"cbam_p{level}"] = Width(hidden_units(channels, reduction), "cbam")
+    table |= context_widths(SSHWidths.dense(channels))
+    if options.head_stem:
+        heads = ["head"] if options.shared_heads else [f"head_p{level}" for level in LEVELS]
+        table |= {head: Width(channels, "heads", least=4) for head in heads}
+    return table
+
+
+def tied_widths(options: NanoBOptions) -> dict[str, str]:
+    """Widths whose channels go together -> the first of them: what one shared head reads."""
+    if not options.shared_heads:
+        return {}
+    first, *others = LEVELS
+    return {
+        ssh_names(level)[branch]: ssh_names(first)[branch]
+        for level in others
+        for branch in ("branch3", "branch5", "branch7_second")
+    }
+
+
+def checked_widths(options: NanoBOptions, widths: Mapping[str, int] | None) -> dict[str, int]:
+    """The dense widths with those of ``widths`` in their place.
+
+    Raises:
+        ValueError: an unknown name, a width below 1 or above the dense one, one that the groups of
+            its convolution do not divide, or contexts that a shared head cannot take together.
+    """
+    merged = narrowed(width_table(options), widths)
+    for name, width in merged.items():
+        if name.startswith(("bifpn", "ssh_")) and width % options.context_groups:
+            raise ValueError(
+                f"expected width {name} divisible by context_groups={options.context_groups}, "
+                f"got {width}"
+            )
+    for name, first in tied_widths(options).items():
+        if merged[name] != merged[first]:
+            raise ValueError(
+                f"expected {name} as wide as {first} for shared_heads, got {merged[name]} and "
+                f"{merged[first]}; one head reads all levels"
+            )
+    return merged
+
+
 def wire_nano_b(model: FaceDetector) -> Wiring:
     """The channels of a network that :func:`nano_b` made."""
-    sizes = checked_widths(model.config, model.config["widths"])
-    wiring = Wiring(width_table(model.config), sizes, tied=tied_widths(model.config))
+    options = NanoBOptions.from_config(model.config)
+    sizes = checked_widths(options, model.config["widths"])
+    wiring = Wiring(width_table(options), sizes, tied=tied_widths(options))
     neck: dict[str, Any] = dict(model.neck.named_children())
     context: dict[str, Any] = dict(model.context.named_children())
     heads: Any = model.heads

@@ -16,7 +16,8 @@ from torch import nn
 
 from src import checkpoint
 from src.detection.priors import PriorSpec, make_priors
-from src.models import FaceDetector, build_model, dense_widths, nano_b
+from src.models import FaceDetector, build_model, nano_b
+from src.models.nano_b import NanoBOptions, width_table
 from src.profiling.complexity import complexity
 
 PRESETS = ["nano_b", "nano_b_enhanced", "nano_b_enhanced_w48"]
@@ -30,6 +31,11 @@ def preset(name: str, *overrides: str) -> dict[str, Any]:
         composed("train", Path(folder), f"model={name}", *overrides) as config,
     ):
         return instantiate(config.model, _convert_="all")
+
+
+def dense_widths(config: dict[str, Any]) -> dict[str, int]:
+    table = width_table(NanoBOptions.from_config(config))
+    return {name: width.size for name, width in table.items()}
 
 
 def num_parameters(module: nn.Module) -> int:
