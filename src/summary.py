@@ -1,7 +1,7 @@
 """What a network is made of: ``python -m src.summary [model=...|checkpoint=...]``.
 
-Counts layers, parameters and multiply-adds of every part and puts beside them what the documents
-say that describe the network. Nothing is run but shapes; ``--help`` lists the options.
+Counts layers, parameters and multiply-adds of every part. Nothing is run but shapes; ``--help``
+lists the options.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from torch import nn
 from src import checkpoint
 from src.cli import command
 from src.detection.priors import feature_shapes
-from src.document_figures import Document, describing
 from src.models import FaceDetector, build_model
 from src.models.layers import PerLevel
 from src.profiling.complexity import complexity_of_parts
@@ -29,7 +28,7 @@ from src.runs.record import record
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("part", "layers", "parameters", "MACs", "output", "document")
+COLUMNS = ("part", "layers", "parameters", "MACs", "output")
 NUMBERS = ("layers", "parameters", "MACs")
 TOTAL = "total"
 
@@ -43,12 +42,10 @@ def summary(config: DictConfig, folder: Path) -> dict[str, Any]:
     Returns:
         The content of ``summary.json``: ``parameters`` and ``macs`` (multiply-adds for one image of
         ``height`` x ``width`` pixels), ``layers`` (convolutions and linear layers), ``priors``
-        (rows of the output), ``document`` and ``note`` (of the whole), ``parts``, the ``model``
-        configuration, its ``option`` in conf/model or its ``checkpoint``, and ``revision``.
-        Each of ``parts`` has ``part`` (its name in the network), ``kind`` (its classes),
-        ``layers``, ``parameters``, ``macs``, ``output_shapes`` (without the batch), ``document``
-        (what a document says of its parameters, or null), ``note`` (what to make of that) and
-        ``parts`` of its own, or none. The parts add up to the whole.
+        (rows of the output), ``parts``, the ``model`` configuration, its ``option`` in conf/model
+        or its ``checkpoint``, and ``revision``. Each of ``parts`` has ``part`` (its name in the
+        network), ``kind`` (its classes), ``layers``, ``parameters``, ``macs``, ``output_shapes``
+        (without the batch) and ``parts`` of its own, or none. The parts add up to the whole.
 
     Raises:
         ValueError: a side below 1 pixel; whatever building or loading the network raises.
@@ -90,8 +87,6 @@ def summarise(model: FaceDetector, height: int, width: int) -> dict[str, Any]:
     # All that the network consists of stands in one of the rows, and in one only.
     assert sum(counts[row].parameters for row in rows) == total.parameters
     assert sum(counts[row].multiply_adds for row in rows) == total.multiply_adds
-    document = describing(model.config)
-    pruned = model.config.get("widths") is not None
 
     def entry(name: str) -> dict[str, Any]:
         count = counts[name]
@@ -100,14 +95,12 @@ def summarise(model: FaceDetector, height: int, width: int) -> dict[str, Any]:
             "part": name, "kind": ", ".join(dict.fromkeys(kinds)), "layers": count.layers,
             "parameters": count.parameters, "macs": count.multiply_adds,
             "output_shapes": [list(shape) for shape in count.output_shapes],
-            **_figure(document, name, pruned=pruned),
         }  # fmt: skip
 
     cells = sum(high * wide for high, wide in feature_shapes(model.priors, height, width))
     return {
         "parameters": total.parameters, "macs": total.multiply_adds, "layers": total.layers,
         "height": height, "width": width, "priors": cells * model.priors.num_per_cell,
-        **_figure(document, TOTAL, pruned=pruned),
         "parts": [{**entry(row), "parts": [entry(name) for name in rows[row]]} for row in rows],
     }  # fmt: skip
 
@@ -143,8 +136,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         f"of {results['height']} x {results['width']} pixels"
     )
     table = _table([_cells(label, entry) for label, entry in labelled.items()])
-    notes = [f"- {entry['part']}: {entry['note']}" for entry in labelled.values() if entry["note"]]
-    return "\n".join([title, "", *table, *([""] if notes else []), *notes, ""])
+    return "\n".join([title, "", *table, ""])
 
 
 def _divided(model: nn.Module, parent: str) -> dict[str, list[str]]:
@@ -174,21 +166,12 @@ def _kinds(module: nn.Module) -> Iterator[str]:
             yield from _kinds(child)
 
 
-def _figure(document: Document | None, part: str, *, pruned: bool) -> dict[str, str | None]:
-    if document is None or part not in document.figures:
-        return {"document": None, "note": None}
-    said, note, dense = document.figures[part]
-    if dense and not pruned:
-        note = f"{note}; {dense}"
-    return {"document": f"{said} ({document.number})", "note": note}
-
-
 def _cells(label: str, entry: Mapping[str, Any]) -> list[str]:
     kind = f" ({entry['kind']})" if entry["kind"] else ""
     shapes = ("x".join(map(str, shape)) for shape in entry["output_shapes"])
     return [
         label + kind, str(entry["layers"]), f"{entry['parameters']:,}", f"{entry['macs']:,}",
-        ", ".join(shapes), entry["document"] or "",
+        ", ".join(shapes),
     ]  # fmt: skip
 
 

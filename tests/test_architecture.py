@@ -11,7 +11,7 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 LEVELS = {
-    "types": 0, "images": 0, "report": 0, "runs": 0, "document_figures": 0,
+    "types": 0, "images": 0, "report": 0, "runs": 0,
     "cli": 1, "detection": 1,
     "models": 2, "evaluation": 2,
     "profiling": 3, "comparison": 3,

@@ -1,4 +1,4 @@
-"""The summary of every network: its parts add up, and stand beside what documents say."""
+"""The summary of every network: its parts add up to the whole."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from torch import nn
 
 from src import checkpoint
 from src import summary as entry
-from src.document_figures import DOCUMENTS, describing
 from src.models import FaceDetector, build_model, featherface_v1
 from src.models.deformable import DeformableConv
 from src.profiling.complexity import complexity
 
 OPTIONS = sorted({file.stem for file in (Path(CONF) / "model").glob("*.yaml")} - {"checkpoint"})
 COUNTS = ("layers", "parameters", "macs")
-KEYS = ["part", "kind", *COUNTS, "output_shapes", "document", "note"]
+KEYS = ["part", "kind", *COUNTS, "output_shapes"]
 
 
 def network(option: str, folder: Path, *settings: str) -> FaceDetector:
@@ -69,6 +68,14 @@ def test_any_size(height, width, tmp_path):
     found = entry.summarise(model, height, width)
     check_sums(found)
     assert found["macs"] == complexity(model, height, width).multiply_adds
+
+
+def test_a_pruned_network(tmp_path):
+    model = network("nano_b_enhanced", tmp_path, "model.widths={bifpn:24}")
+    found = entry.summarise(model, 64, 97)
+    check_sums(found)
+    shapes = {part["part"]: part["output_shapes"] for part in found["parts"]}
+    assert shapes["neck.bifpn"] == [[24, 8, 13], [24, 4, 7], [24, 2, 4]]
 
 
 def test_parts_are_those_of_the_network(model, found):
@@ -176,114 +183,6 @@ def test_what_two_stages_share_stands_in_the_first():
     assert {name: part["macs"] for name, part in parts.items()} == macs
 
 
-# Documents
-
-
-def words(model: FaceDetector) -> dict[str, str]:
-    """What documents say of a network, by part."""
-    found = entry.summarise(model, 32, 32)
-    rows = [{**found, "part": "total"}, *found["parts"]]
-    assert all((row["document"] is None) == (row["note"] is None) for row in rows)
-    return {row["part"]: row["document"] for row in rows if row["document"]}
-
-
-def test_document_003_beside_nano_b(tmp_path):
-    assert words(network("nano_b", tmp_path)) == {
-        "total": "120,000 to 180,000 (003)", "backbone": "~60,000 (003)",
-        "neck.attention_in": "~8,000 (003)", "neck.bifpn": "~45,000 (003)",
-        "neck.attention_out": "~8,000 (003)", "context.field": "~35,000 (003)",
-        "heads": "~15,000 (003)",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "setting",
-    ["model.shuffle_groups=2", "model.prior_sizes=[[8,16,32],[48,64,96],[192,256,512]]",
-     "model.widths={bifpn:24}", "+model.widths={bifpn:24}"],
-)  # fmt: skip
-def test_document_002_beside_nano_b_enhanced(setting, tmp_path):
-    """Also where its figures do not depend on a setting, and after pruning, which they are of."""
-    assert words(network("nano_b_enhanced", tmp_path, setting)) == {
-        "total": "120,000 to 180,000 (002)", "backbone": "~58,000 (002)",
-        "neck.decoupling": "~1,500 (002)", "neck.attention_in": "~1,080 (002)",
-        "neck.bifpn": "~8,200 (002)", "neck.semantic": "~4,000 (002)", "neck.assn": "~2,000 (002)",
-        "neck.attention_out": "~440 (002)", "context.field": "~12,000 (002)",
-        "heads": "~1,600 (002)",
-    }  # fmt: skip
-
-
-PLAIN = ["model.scale_decoupling=false", "model.semantic=false", "model.assn=false"]
-"""The stages of Nano-B, without those of Nano-B Enhanced."""
-
-
-@pytest.mark.parametrize(
-    ("option", "settings"),
-    [
-        ("nano_b_enhanced", ["model.assn=false"]),
-        ("nano_b_enhanced", PLAIN),  # 32 channels and 3 priors, not 72 and 2
-        ("nano_b_enhanced", [*PLAIN, "model.channels=72"]),
-        ("nano_b_enhanced", ["model.prior_sizes=[[16,32],[64,128],[256,512]]"]),
-        ("nano_b_enhanced", ["model.cbam.reduction=8"]),
-        ("nano_b_enhanced", ["model.context_groups=2"]),
-        ("nano_b_enhanced", ["model.deep_evidence=true"]),
-        ("nano_b_enhanced", ["model.head_stem=false"]),
-        ("nano_b_enhanced_w48", []),
-        ("nano_b_enhanced_w48", ["model.widths={bifpn:32}"]),
-        ("nano_b", ["model.channels=32"]),
-        ("nano_b", ["model.shared_heads=true"]),
-        ("featherface_v1", ["+model.channels=48"]),
-        ("featherface_v1", ["model.preset=v1_487103", "+model.cbam_reduction=16"]),
-        ("featherface_v1", ["model.prior_sizes=[[16],[64],[256]]"]),
-        ("featherface_v2", ["model.cbam.shared=false"]),
-    ],
-)
-def test_what_no_document_describes(option, settings, tmp_path):
-    assert words(network(option, tmp_path, *settings)) == {}
-
-
-@pytest.mark.parametrize("option", ["nano_b", "nano_b_enhanced"])
-def test_notes_beside_a_pruned_network_are_not_of_the_dense_one(option, tmp_path):
-    def notes(*settings: str) -> dict[str, str]:
-        found = entry.summarise(network(option, tmp_path, *settings), 32, 32)
-        return {part["part"]: part["note"] or "" for part in found["parts"]}
-
-    dense, pruned = notes(), notes("model.widths={bifpn:24}")
-    assert dense["neck.attention_in"].startswith(f"{pruned['neck.attention_in']}; dense there are ")
-    assert pruned["neck.bifpn"].startswith("after pruning")
-    for part, note in pruned.items():
-        assert dense[part].startswith(note)
-        for of_the_dense in ("dense there", "dense it", "at 32 channels", "4,752", "11,664"):
-            assert of_the_dense not in note, part
-
-
-@pytest.mark.parametrize(
-    ("preset", "said"),
-    [("v1_489015", "494,000 (000, 002)"), ("v1_493778", "494,000 (000, 002)"),
-     ("v1_487103", "487,103 (003)"), ("v1_592371", "0.592M (004)")],
-)  # fmt: skip
-def test_documents_beside_v1(preset, said):
-    document = describing(featherface_v1(preset).config)
-    assert f"{document.figures['total'].said} ({document.number})" == said
-    assert ("neck.attention_in" in document.figures) == (preset == "v1_592371")
-
-
-def test_documents_beside_v2(tmp_path):
-    found = words(network("featherface_v2", tmp_path))
-    assert found == {"neck.attention": "27,136 (004)", "heads": "3,072 (004)"}
-
-
-def test_documents_speak_of_parts_that_exist():
-    for document in DOCUMENTS:
-        sizes = [[2**i for i in range(3, 3 + document.priors_per_cell)]] * 3
-        model = build_model({**document.describes, "prior_sizes": sizes})
-        assert describing(model.config) == document
-        rows = entry.parts_of(model)
-        assert set(document.figures) <= {"total", *rows}, document.number
-        for figure in document.figures.values():
-            assert figure.said
-            assert figure.note
-
-
 # The command
 
 
@@ -293,8 +192,8 @@ def test_what_is_written(tmp_path, caplog):
     written = json.loads((tmp_path / "summary.json").read_text())
     assert written == found
     assert list(written) == [
-        "parameters", "macs", "layers", "height", "width", "priors", "document", "note", "parts",
-        "model", "option", "checkpoint", "revision",
+        "parameters", "macs", "layers", "height", "width", "priors", "parts", "model",
+        "option", "checkpoint", "revision",
     ]  # fmt: skip
     assert (written["height"], written["width"]) == (96, 160)
     assert written["priors"] == 2 * (12 * 20 + 6 * 10 + 3 * 5)
@@ -325,8 +224,6 @@ def test_the_table(tmp_path):
         numbers = [int(row[column].replace(",", "")) for row in whole]
         assert sum(numbers) == found[count] == int(cells[-1][column].replace(",", ""))
     assert cells[0][4] == "64x12x20, 128x6x10, 256x3x5"
-    assert cells[-1][5] == "494,000 (000, 002)"
-    assert lines[-1].startswith("- total: preset v1_493778; ")
 
 
 def test_a_checkpoint_wins(tmp_path, weights):
