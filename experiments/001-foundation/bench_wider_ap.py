@@ -1,6 +1,6 @@
 """CPU time of ``wider_ap`` on a validation set of full size, beside the loop reference.
 
-    python tests/benchmarks/bench_wider_ap.py
+    python experiments/001-foundation/bench_wider_ap.py
 
 3,226 images with 100 detections each. The faces are the official ones if FEATHERFACE_SHARED
 (default ../shared) holds them, else random ones of the same number; the detections are generated.

@@ -1,6 +1,7 @@
-"""How far the landmarks of detectors lie from those of a reference detector.
+r"""How far the landmarks of detectors lie from those of a reference detector.
 
-    python tests/benchmarks/landmark_agreement.py REFERENCE DETECTOR [DETECTOR ...] --images FOLDER
+    python experiments/002-students/landmark_agreement.py REFERENCE DETECTOR [DETECTOR ...] \
+        --images FOLDER
 
 For faces that both find (score above 0.5, IoU above 0.5): the mean distance of the five points, in
 per cent of the box's side (the root of its area). Says whether a student learned landmarks from its

@@ -1,7 +1,8 @@
-"""Real trials of a search of the pruning rates as a table, which ``search_methods.py`` reads.
+r"""Real trials of a search of the pruning rates as a table, which ``search_methods.py`` reads.
 
-    python tests/benchmarks/collect_trials.py trials.csv --count 240 search=demo recovery.steps=24 \
-        recovery.save_every=1000 recalibration.batches=10 data.num_held_out=64 checkpoint=FILE
+    python experiments/004-search/collect_trials.py trials.csv --count 240 search=demo \
+        recovery.steps=24 recovery.save_every=1000 recalibration.batches=10 \
+        data.num_held_out=64 checkpoint=FILE
 
 Points lie evenly in the box of the bounds (a scrambled Sobol sequence), moved to parameters from
 0.46 to 0.50 of the network's: each second one to just a half. Every eighth trial repeats an earlier

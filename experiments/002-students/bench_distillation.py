@@ -1,6 +1,6 @@
 """What a teacher costs per training step, and what makes it cheaper.
 
-    python tests/benchmarks/bench_distillation.py [--size 320] [--batch 8] [--rounds 7]
+    python experiments/002-students/bench_distillation.py [--size 320] [--batch 8] [--rounds 7]
 
 Forward and backward of a student on random images, alone and with a FeatherFace V1 beside it. All
 variants take turns in one process; shown are medians and the median ratio to the student alone.

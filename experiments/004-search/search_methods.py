@@ -1,6 +1,6 @@
 """Searches of the pruning rates side by side, on a stand-in for real trials.
 
-    python tests/benchmarks/search_methods.py --table trials.csv --out FOLDER [--seeds 10]
+    python experiments/004-search/search_methods.py --table trials.csv --out FOLDER [--seeds 10]
 
 The table has the six rates, ``parameters``, ``loss`` and ``seed`` of real trials of Nano-B
 Enhanced; a smooth regression of it takes their place, with the noise that repeated trials show. All
