@@ -5,7 +5,7 @@ from src.training.distillation import DistillationModule
 from src.training.evaluator import EvaluatorModule
 from src.training.plugins import CheckpointFiles, SyncBatchNorm
 from src.training.pruning import DistilledPruningModule, PruningModule, pruning_module
-from src.training.teachers import TeacherSearch, distillation_objective
+from src.training.teachers import distillation_objective
 
 __all__ = [
     "CheckpointFiles",
@@ -16,7 +16,6 @@ __all__ = [
     "LearningRateScaling",
     "PruningModule",
     "SyncBatchNorm",
-    "TeacherSearch",
     "distillation_objective",
     "pruning_module",
 ]
