@@ -47,7 +47,7 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
 
     Returns:
         ``objective`` (the loss on the images set aside, and the second objective where there is
-        one), ``attributes`` for the study, and ``pruned``, whether the trial was given up.
+        one), ``attributes`` for the study, and ``given_up``, whether it was stopped early.
     """
     start = time.perf_counter()
     check_trial(config)
@@ -68,7 +68,7 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
     loggers = [instantiate(logger) for logger in config.logger.values()]
     try:
         if config.recovery.steps and not train(config, model, datamodule, last, loggers, objective):
-            return {"objective": [], "attributes": sizes, "pruned": True}
+            return {"objective": [], "attributes": sizes, "given_up": True}
         model.to(device)  # Lightning leaves it on the CPU
         values = [held_out_loss(model, objective, datamodule.held_out_dataloader())]
         for logger in loggers:
@@ -85,7 +85,7 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
         **{name: done[name] for name in ("realised_rates", "widths")},
         "seconds": time.perf_counter() - start,
     }
-    return {"objective": values, "attributes": attributes, "pruned": False}
+    return {"objective": values, "attributes": attributes, "given_up": False}
 
 
 def train(

@@ -69,7 +69,7 @@ def test_what_a_trial_says_of_its_network(run, student, tmp_path):
     assert facts["parameters"] <= 0.5 * sum(p.numel() for p in nano_b(channels=16).parameters())
     assert facts["realised_rates"]["bifpn"] > 0.3
     assert {row["group"] for row in facts["widths"]} >= {"ssh", "bifpn"}
-    assert results["pruned"] is False
+    assert results["given_up"] is False
 
 
 def test_recovery_counts(run):
@@ -117,7 +117,7 @@ def test_a_hopeless_trial_is_given_up(run, monkeypatch):
     results = run("recovery.steps=8")
     assert [step for step, _ in listener.heard] == [2, 4]
     assert all(value > 0 for _, value in listener.heard)
-    assert (results["objective"], results["pruned"]) == ([], True)
+    assert (results["objective"], results["given_up"]) == ([], True)
 
 
 @pytest.mark.slow

@@ -32,12 +32,15 @@ class Result(NamedTuple):
     """Plain values for the study."""
     constraints: dict[str, float]
     """At most 0 where they are kept."""
-    pruned: bool
+    given_up: bool
+    """Whether the trial was stopped as hopeless (``TrialState.PRUNED``): pruning is of networks."""
 
 
 def read_result(returned: Any) -> Result:
-    """What a task returned: a number, one per objective, or a mapping of ``objective`` (such) and,
-    as needed, ``attributes``, ``constraints`` and ``pruned``.
+    """Read what a task returned.
+
+    A number, one per objective, or a mapping with such an ``objective`` and, as needed,
+    ``attributes``, ``constraints`` and ``given_up`` (``pruned`` in older files).
 
     Raises:
         ValueError: anything else.
@@ -47,8 +50,8 @@ def read_result(returned: Any) -> Result:
     )
     objective = content.get("objective")
     values: Sequence[Any] = objective if isinstance(objective, Sequence) else [objective]
-    pruned = bool(content.get("pruned", False))
-    if pruned:
+    given_up = bool(content.get("given_up", content.get("pruned", False)))
+    if given_up:
         values = []
     for value in values:
         if not isinstance(value, numbers.Real):
@@ -62,7 +65,7 @@ def read_result(returned: Any) -> Result:
         [float(v) for v in values],
         dict(content.get("attributes", {})),
         {name: float(v) for name, v in content.get("constraints", {}).items()},
-        pruned,
+        given_up,
     )
 
 

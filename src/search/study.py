@@ -180,7 +180,7 @@ class Trials:
         try:
             if (
                 isinstance(result, Result)
-                and not result.pruned
+                and not result.given_up
                 and len(result.values) != number_of_values
             ):
                 result = (
@@ -195,7 +195,7 @@ class Trials:
                 trial.set_user_attr(name, value)
             for name, value in result.constraints.items():
                 trial.set_constraint(name, value)
-            if result.pruned:
+            if result.given_up:
                 self.study.tell(trial, state=TrialState.PRUNED)
             else:
                 self.study.tell(trial, result.values)

@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 from src.search.choice import choose
 from src.search.report.figures import draw_history
 from src.search.report.slices import draw_slices, slices
-from src.search.report.trials import duration, number, read_sweep
+from src.search.report.trials import duration, number, read_search
 from src.search.report.writer import importances, write_sweep_report
 
 SPACE = {
@@ -145,7 +145,7 @@ def test_tells_the_choice_from_the_luckiest_and_the_probe(whole):
 
 def test_counts(whole):
     _, page, _ = whole
-    for count, name in ((12, "trials"), (10, "complete"), (1, "failed"), (1, "pruned"),
+    for count, name in ((12, "trials"), (10, "complete"), (1, "failed"), (1, "given up"),
                         (1, "from the cache")):  # fmt: skip
         assert f"<li><b>{count}</b>{name}</li>" in page.text
     assert "<li><b>9 min</b>spent in trials</li>" in page.text  # without the cached one
@@ -164,7 +164,7 @@ def test_lists_all_trials(whole):
         assert row["held-out loss"] == ("" if trial.value is None else number(trial.value))
     states = [page.row(str(n), number(study.trials[n].params["optimizer.lr"]))[-1]
               for n in (0, 3, 7, 8)]  # fmt: skip
-    assert states == ["complete", "failed: box is <nan>; lower lr", "as trial 6", "pruned"]
+    assert states == ["complete", "failed: box is <nan>; lower lr", "as trial 6", "given up"]
 
 
 def test_escapes(whole):
@@ -219,7 +219,7 @@ def test_many_trials_are_drawn_in_pixels(tmp_path):
 
 def swept(study, *, distributions=SPACE):
     chosen = choose(study.trials, distributions, direction=study.directions[0])
-    return read_sweep(study, distributions, ["loss"], chosen=chosen, probe_name="probe")
+    return read_search(study, distributions, ["loss"], chosen=chosen, probe_name="probe")
 
 
 def test_curves_follow_the_values_of_a_setting():

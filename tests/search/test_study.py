@@ -198,8 +198,11 @@ def test_what_is_told(tmp_path):
         ([1, 2.5], Result([1.0, 2.5], {}, {}, False)),
         ({"objective": 1, "attributes": {"a": [1]}, "constraints": {"c": 0}},
          Result([1.0], {"a": [1]}, {"c": 0.0}, False)),
-        ({"objective": [], "pruned": True}, Result([], {}, {}, True)),
-        ({"pruned": True}, Result([], {}, {}, True)),
+        ({"objective": [], "given_up": True}, Result([], {}, {}, True)),
+        ({"given_up": True}, Result([], {}, {}, True)),
+        # objective.json of a search begun before the key was renamed
+        ({"objective": [], "attributes": {}, "constraints": {}, "pruned": True},
+         Result([], {}, {}, True)),
     ],
 )  # fmt: skip
 def test_results(returned, want):

@@ -204,7 +204,7 @@ def test_hopeless_trials_are_given_up(run):
         assert listener is not None
         for step in range(3):
             if listener.report(bowl(config) / (step + 1), step):
-                return {"objective": [], "pruned": True}
+                return {"objective": [], "given_up": True}
         return {"objective": bowl(config)}
 
     pruner = ("hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=3")

@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from optuna.trial import FrozenTrial
 
 from src.report.charts import COLORS, new_chart
-from src.search.report.trials import COSTS, Sweep, number
+from src.search.report.trials import COSTS, SearchRecord, number
 from src.search.study import CACHED
 
 VALUE, BEST, BELIEF, FAILED = COLORS[0], COLORS[6], COLORS[1], COLORS[3]
@@ -30,44 +30,44 @@ _RING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def draw_history(sweep: Sweep) -> Figure:
+def draw_history(search: SearchRecord) -> Figure:
     """Values by trial, one panel per objective; of a single one also what the model says."""
-    count = len(sweep.objectives)
+    count = len(search.objectives)
     figure = new_chart(WIDTH, 0.9 + 3.1 * count)
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for objective, axes in enumerate(panels):
-        trials = sweep.measured
+        trials = search.measured
         places = [trial.number for trial in trials]
         values = np.array([trial.values[objective] for trial in trials])
-        limits = view(sweep, objective)
+        limits = view(search, objective)
         axes.set_ylim(limits)
         show_numbers(axes.yaxis, limits)
         own = np.array([CACHED not in trial.user_attrs for trial in trials], dtype=bool)
         axes.scatter(
-            np.array(places)[own], values[own], color=VALUE, label="measured", **_point(sweep)
+            np.array(places)[own], values[own], color=VALUE, label="measured", **_point(search)
         )
         if not own.all():
-            point = {**_point(sweep), "edgecolors": VALUE, "linewidths": 1.1}
+            point = {**_point(search), "edgecolors": VALUE, "linewidths": 1.1}
             axes.scatter(
                 np.array(places)[~own], values[~own], facecolors="white", label="from the cache",
                 **point,
             )  # fmt: skip
-        mark_diverged(axes, sweep, objective, places)
+        mark_diverged(axes, search, objective, places)
         if trials:
-            sign = sweep.sign(objective)
+            sign = search.sign(objective)
             best = sign * np.minimum.accumulate(sign * values)
             axes.step(
                 places, best, where="post", color=BEST, linewidth=1.2, linestyle="--",
                 label="best measured so far",
             )  # fmt: skip
         if objective == 0:
-            _draw_beliefs(axes, sweep)
-        _mark_valueless(axes, sweep)
-        axes.set_ylabel(plain(sweep.objectives[objective]))
+            _draw_beliefs(axes, search)
+        _mark_valueless(axes, search)
+        axes.set_ylabel(plain(search.objectives[objective]))
         tidy(axes)
     panels[-1].set_xlabel("trial")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[-1].set_xlim(-0.7, max(trial.number for trial in sweep.trials) + 0.7)
+    panels[-1].set_xlim(-0.7, max(trial.number for trial in search.trials) + 0.7)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper center", ncols=8, frameon=False, fontsize=8.5,
@@ -76,7 +76,7 @@ def draw_history(sweep: Sweep) -> Figure:
     return figure
 
 
-def draw_importance(sweep: Sweep, importances: Mapping[str, float]) -> Figure:
+def draw_importance(search: SearchRecord, importances: Mapping[str, float]) -> Figure:
     """One bar per setting, the most important on top."""
     ordered = sorted(importances.items(), key=lambda item: -item[1])
     figure = new_chart(0.7 * WIDTH, 0.8 + 0.34 * len(ordered))
@@ -84,7 +84,7 @@ def draw_importance(sweep: Sweep, importances: Mapping[str, float]) -> Figure:
     axes.barh(range(len(ordered)), [share for _, share in ordered], color=VALUE, height=0.7)
     for place, (_, share) in enumerate(ordered):
         axes.text(share, place, f" {share:.0%}", va="center", fontsize=9)
-    axes.set_yticks(range(len(ordered)), [plain(sweep.label(name)) for name, _ in ordered])
+    axes.set_yticks(range(len(ordered)), [plain(search.label(name)) for name, _ in ordered])
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.set_xlim(0, 1.12 * max(importances.values()))
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
@@ -94,72 +94,74 @@ def draw_importance(sweep: Sweep, importances: Mapping[str, float]) -> Figure:
     return figure
 
 
-def draw_costs(sweep: Sweep, costs: Sequence[str]) -> Figure:
+def draw_costs(search: SearchRecord, costs: Sequence[str]) -> Figure:
     """The first objective against user attributes that say what a trial's network costs."""
     figure = new_chart(WIDTH, 3.5)
     panels = figure.subplots(1, max(2, len(costs)), sharey=True)
     for axes, cost in zip(panels, costs, strict=False):
-        trials = [trial for trial in sweep.measured if cost in trial.user_attrs]
+        trials = [trial for trial in search.measured if cost in trial.user_attrs]
         places = [trial.user_attrs[cost] for trial in trials]
-        scatter(axes, sweep, trials, places, 0)
+        scatter(axes, search, trials, places, 0)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         if cost == "parameters":  # all of nearly as many, where a budget is met
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         else:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel(COSTS[cost])
-    panels[0].set_ylabel(plain(sweep.objectives[0]))
+    panels[0].set_ylabel(plain(search.objectives[0]))
     for axes in panels[len(costs) :]:
         axes.set_visible(False)
     return figure
 
 
-def draw_front(sweep: Sweep) -> Figure:
+def draw_front(search: SearchRecord) -> Figure:
     """The first two objectives of every trial, and those that nothing is better than in both."""
     figure = new_chart(0.75 * WIDTH, 4.6)
     axes = figure.subplots()
-    values = np.array([trial.values[:2] for trial in sweep.measured])
-    axes.scatter(values[:, 0], values[:, 1], color="0.75", label="measured", **_point(sweep))
-    front = np.array([trial.values[:2] for trial in sweep.front])
+    values = np.array([trial.values[:2] for trial in search.measured])
+    axes.scatter(values[:, 0], values[:, 1], color="0.75", label="measured", **_point(search))
+    front = np.array([trial.values[:2] for trial in search.front])
     # A corner of the step is what the front's trials reach together: worse in both than either.
     axes.step(
-        front[:, 0], front[:, 1], where="post" if sweep.sign(0) > 0 else "pre", color=BELIEF,
+        front[:, 0], front[:, 1], where="post" if search.sign(0) > 0 else "pre", color=BELIEF,
         linewidth=1.2, alpha=0.7,
     )  # fmt: skip
-    axes.scatter(front[:, 0], front[:, 1], color=BELIEF, label="Pareto front", **_point(sweep))
-    for trial, place in zip(sweep.front, front, strict=True):
+    axes.scatter(front[:, 0], front[:, 1], color=BELIEF, label="Pareto front", **_point(search))
+    for trial, place in zip(search.front, front, strict=True):
         axes.annotate(
             str(trial.number), place, textcoords="offset points", xytext=(5, 4), fontsize=8
         )
-    axes.set(xlabel=plain(sweep.objectives[0]), ylabel=plain(sweep.objectives[1]))
+    axes.set(xlabel=plain(search.objectives[0]), ylabel=plain(search.objectives[1]))
     axes.legend(frameon=False, fontsize=9)
-    for axis, limits in ((axes.xaxis, view(sweep, 0)), (axes.yaxis, view(sweep, 1))):
+    for axis, limits in ((axes.xaxis, view(search, 0)), (axes.yaxis, view(search, 1))):
         show_numbers(axis, limits)
-    axes.set(xlim=view(sweep, 0), ylim=view(sweep, 1))
+    axes.set(xlim=view(search, 0), ylim=view(search, 1))
     tidy(axes)
     return figure
 
 
-def view(sweep: Sweep, objective: int) -> tuple[float, float] | None:
+def view(search: SearchRecord, objective: int) -> tuple[float, float] | None:
     """Limits of an axis that shows all values but those of trials that diverged; None without."""
-    if not sweep.measured:
+    if not search.measured:
         return None
-    values = np.array([trial.values[objective] for trial in sweep.measured])
-    if objective == 0 and sweep.chosen is not None:
-        means = np.array(list(sweep.chosen.means.values()))
-        spread = np.nan_to_num(np.array(list(sweep.chosen.deviations.values())))
+    values = np.array([trial.values[objective] for trial in search.measured])
+    if objective == 0 and search.chosen is not None:
+        means = np.array(list(search.chosen.means.values()))
+        spread = np.nan_to_num(np.array(list(search.chosen.deviations.values())))
         values = np.concatenate([values, means - spread, means + spread])
-    sign, limit = sweep.sign(objective), sweep.limit(objective)
+    sign, limit = search.sign(objective), search.limit(objective)
     seen = values[sign * values <= sign * limit]
     margin = 0.08 * (float(np.ptp(seen)) or max(abs(float(seen[0])), 1e-9))
     return float(seen.min()) - margin, float(seen.max()) + margin
 
 
-def mark_diverged(axes: Axes, sweep: Sweep, objective: int, places: Sequence[float]) -> None:
+def mark_diverged(
+    axes: Axes, search: SearchRecord, objective: int, places: Sequence[float]
+) -> None:
     """An arrow at the edge for each value beyond it, with the value."""
-    sign, limit = sweep.sign(objective), sweep.limit(objective) if sweep.measured else 0.0
-    for trial, place in zip(sweep.measured, places, strict=True):
-        if sweep.loss(trial, objective) > sign * limit:
+    sign, limit = search.sign(objective), search.limit(objective) if search.measured else 0.0
+    for trial, place in zip(search.measured, places, strict=True):
+        if search.loss(trial, objective) > sign * limit:
             axes.annotate(
                 number(trial.values[objective]), (place, 1 if sign > 0 else 0),
                 xycoords=("data", "axes fraction"), xytext=(0, -16 * sign),
@@ -170,21 +172,21 @@ def mark_diverged(axes: Axes, sweep: Sweep, objective: int, places: Sequence[flo
 
 def scatter(
     axes: Axes,
-    sweep: Sweep,
+    search: SearchRecord,
     trials: Sequence[FrozenTrial],
     places: Sequence[float],
     objective: int,
 ) -> None:
     """Values at places, later trials darker, with marks of the chosen trial and the probe."""
-    ages = [trial.number / max(1, sweep.trials[-1].number) for trial in trials]
+    ages = [trial.number / max(1, search.trials[-1].number) for trial in trials]
     values = [trial.values[objective] for trial in trials]
-    axes.scatter(places, values, c=ages, cmap=_AGES, vmin=0, vmax=1, **_point(sweep))
+    axes.scatter(places, values, c=ages, cmap=_AGES, vmin=0, vmax=1, **_point(search))
     for trial, place, value in zip(trials, places, values, strict=True):
-        if sweep.chosen is not None and trial.number == sweep.chosen.trial.number:
+        if search.chosen is not None and trial.number == search.chosen.trial.number:
             axes.scatter(place, value, **_RING)
-        if sweep.probe is not None and trial.number == sweep.probe.number:
+        if search.probe is not None and trial.number == search.probe.number:
             axes.scatter(place, value, **{**_RING, "edgecolors": "0.4", "marker": "s"})
-    limits = view(sweep, objective)
+    limits = view(search, objective)
     axes.set_ylim(limits)
     show_numbers(axes.yaxis, limits)
     tidy(axes)
@@ -207,10 +209,10 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_beliefs(axes: Axes, sweep: Sweep) -> None:
-    if sweep.chosen is None:
+def _draw_beliefs(axes: Axes, search: SearchRecord) -> None:
+    if search.chosen is None:
         return
-    chosen = sweep.chosen
+    chosen = search.chosen
     known = [n for n in chosen.means if not math.isnan(chosen.deviations[n])]
     if known:
         axes.errorbar(
@@ -219,16 +221,19 @@ def _draw_beliefs(axes: Axes, sweep: Sweep) -> None:
             markersize=3.5, elinewidth=1.1, alpha=0.85, label="posterior mean ± deviation",
         )  # fmt: skip
     axes.scatter(chosen.trial.number, chosen.trial.values[0], label="chosen", **_RING)
-    probe = sweep.probe
+    probe = search.probe
     if probe is not None and probe.number in chosen.means:
         axes.axhline(
             chosen.means[probe.number], color="0.55", linestyle=":", linewidth=1.2, zorder=1,
-            label=plain(sweep.probe_name),
+            label=plain(search.probe_name),
         )  # fmt: skip
 
 
-def _mark_valueless(axes: Axes, sweep: Sweep) -> None:
-    for trials, marker, name in ((sweep.failed, "x", "failed"), (sweep.pruned, "v", "pruned")):
+def _mark_valueless(axes: Axes, search: SearchRecord) -> None:
+    for trials, marker, name in (
+        (search.failed, "x", "failed"),
+        (search.given_up, "v", "given up"),
+    ):
         if trials:
             color = FAILED if marker == "x" else "0.5"
             axes.plot(
@@ -238,7 +243,7 @@ def _mark_valueless(axes: Axes, sweep: Sweep) -> None:
             )  # fmt: skip
 
 
-def _point(sweep: Sweep) -> dict[str, Any]:
+def _point(search: SearchRecord) -> dict[str, Any]:
     """How a trial is drawn: smaller where there are many."""
-    size = 34 * min(1.0, (80 / max(1, len(sweep.trials))) ** 0.5)
+    size = 34 * min(1.0, (80 / max(1, len(search.trials))) ** 0.5)
     return {"s": size, "linewidths": 0.6, "edgecolors": "white", "zorder": 3}

@@ -17,7 +17,7 @@ from src.search.choice import FEWEST, fit, measured
 from src.search.coordinates import from_unit, to_unit
 from src.search.posterior import GaussianProcess
 from src.search.report.figures import BELIEF, WIDTH, plain, scatter, view
-from src.search.report.trials import Sweep
+from src.search.report.trials import SearchRecord
 
 POINTS = 101
 """Of a curve; settings with fewer values have one for each."""
@@ -35,37 +35,37 @@ class Slice(NamedTuple):
     deviations: np.ndarray
 
 
-def slices(sweep: Sweep, *, project: Project | None = None) -> dict[str, Slice]:
+def slices(search: SearchRecord, *, project: Project | None = None) -> dict[str, Slice]:
     """One per setting that a curve says something of; none without a choice.
 
     Args:
-        sweep: its first objective is modelled.
+        search: its first objective is modelled.
         project: the allowed point that stands for another. Where it moves the setting itself,
             as the one that a budget is solved for, there is nothing to show.
     """
-    known = measured(sweep.trials, sweep.distributions)
-    if sweep.chosen is None or len(known) < FEWEST:
+    known = measured(search.trials, search.distributions)
+    if search.chosen is None or len(known) < FEWEST:
         return {}
-    process = fit(known, sweep.distributions, direction=sweep.directions[0])
+    process = fit(known, search.distributions, direction=search.directions[0])
     found = {
-        name: _along(name, sweep.chosen.trial.params, sweep, process, project)
-        for name in sweep.distributions
+        name: _along(name, search.chosen.trial.params, search, process, project)
+        for name in search.distributions
     }
     return {name: each for name, each in found.items() if each is not None}
 
 
-def draw_slices(sweep: Sweep, curves: Mapping[str, Slice], *, objective: int = 0) -> Figure:
+def draw_slices(search: SearchRecord, curves: Mapping[str, Slice], *, objective: int = 0) -> Figure:
     """Values against each setting, with what is believed of them along it."""
-    names = [name for name in sweep.distributions if not sweep.distributions[name].single()]
+    names = [name for name in search.distributions if not search.distributions[name].single()]
     columns = 2 if len(names) in (1, 2, 4) else COLUMNS
     rows = math.ceil(len(names) / columns)
     figure = new_chart(WIDTH, 0.5 + 2.7 * rows)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes in panels[:, 0]:
-        axes.set_ylabel(plain(sweep.objectives[objective]))
+        axes.set_ylabel(plain(search.objectives[objective]))
     for axes, name in zip(panels.flat, names, strict=False):
         curve = curves.get(name) if objective == 0 else None
-        _draw_slice(axes, sweep, name, curve, objective)
+        _draw_slice(axes, search, name, curve, objective)
     for axes in list(panels.flat)[len(names) :]:
         axes.set_visible(False)
     return figure
@@ -74,17 +74,17 @@ def draw_slices(sweep: Sweep, curves: Mapping[str, Slice], *, objective: int = 0
 def _along(
     name: str,
     chosen: Mapping[str, Any],
-    sweep: Sweep,
+    search: SearchRecord,
     process: GaussianProcess,
     project: Project | None,
 ) -> Slice | None:
-    centre = to_unit(sweep.distributions, chosen)
-    place = list(sweep.distributions).index(name)
+    centre = to_unit(search.distributions, chosen)
+    place = list(search.distributions).index(name)
     proposals = []
     for share in np.linspace(0, 1, POINTS):
         point = centre.copy()
         point[place] = share
-        value = from_unit(sweep.distributions, point)[name]
+        value = from_unit(search.distributions, point)[name]
         # The others exactly as chosen: whole numbers do not survive the way there and back.
         proposals.append({**chosen, name: value})
     distinct = {proposal[name]: proposal for proposal in proposals}
@@ -95,7 +95,7 @@ def _along(
             kept.append(allowed)
     if len(kept) < 2:
         return None
-    points = np.array([to_unit(sweep.distributions, params) for params in kept])
+    points = np.array([to_unit(search.distributions, params) for params in kept])
     return Slice([params[name] for params in kept], *process.posterior(points))
 
 
@@ -105,10 +105,12 @@ def _same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def _draw_slice(axes: Axes, sweep: Sweep, name: str, curve: Slice | None, objective: int) -> None:
-    distribution: Any = sweep.distributions[name]
-    trials = [trial for trial in sweep.measured if name in trial.params]
-    if _is_choice(sweep, name):
+def _draw_slice(
+    axes: Axes, search: SearchRecord, name: str, curve: Slice | None, objective: int
+) -> None:
+    distribution: Any = search.distributions[name]
+    trials = [trial for trial in search.measured if name in trial.params]
+    if _is_choice(search, name):
         choices = [str(choice) for choice in distribution.choices]
         axes.set_xticks(range(len(choices)), [plain(_short(text)) for text in choices])
         axes.set_xlim(-0.5, len(choices) - 0.5)
@@ -116,7 +118,7 @@ def _draw_slice(axes: Axes, sweep: Sweep, name: str, curve: Slice | None, object
             axes.tick_params(axis="x", labelrotation=30, labelsize=8)
         # Beside each other, in the order of the trials, and left of the curve's mark.
         places = [
-            choices.index(str(trial.params[name])) - 0.3 + 0.4 * trial.number / len(sweep.trials)
+            choices.index(str(trial.params[name])) - 0.3 + 0.4 * trial.number / len(search.trials)
             for trial in trials
         ]
     else:
@@ -129,17 +131,17 @@ def _draw_slice(axes: Axes, sweep: Sweep, name: str, curve: Slice | None, object
         if isinstance(distribution, IntDistribution) and not log:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         places = [trial.params[name] for trial in trials]
-    scatter(axes, sweep, trials, places, objective)
+    scatter(axes, search, trials, places, objective)
     if curve is not None:
-        _draw_curve(axes, sweep, name, curve)
-        axes.set_ylim(view(sweep, objective))  # not that of the curve's far end
-    axes.set_title(plain(sweep.label(name)), fontsize=10)
+        _draw_curve(axes, search, name, curve)
+        axes.set_ylim(view(search, objective))  # not that of the curve's far end
+    axes.set_title(plain(search.label(name)), fontsize=10)
 
 
-def _draw_curve(axes: Axes, sweep: Sweep, name: str, curve: Slice) -> None:
-    distribution: Any = sweep.distributions[name]
+def _draw_curve(axes: Axes, search: SearchRecord, name: str, curve: Slice) -> None:
+    distribution: Any = search.distributions[name]
     values, means, deviations = curve
-    if _is_choice(sweep, name):
+    if _is_choice(search, name):
         choices = [str(choice) for choice in distribution.choices]
         places = [choices.index(str(value)) + 0.3 for value in values]
         axes.errorbar(
@@ -152,8 +154,8 @@ def _draw_curve(axes: Axes, sweep: Sweep, name: str, curve: Slice) -> None:
     )
 
 
-def _is_choice(sweep: Sweep, name: str) -> bool:
-    return isinstance(sweep.distributions[name], CategoricalDistribution)
+def _is_choice(search: SearchRecord, name: str) -> bool:
+    return isinstance(search.distributions[name], CategoricalDistribution)
 
 
 def _short(text: str) -> str:

@@ -11,15 +11,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from src.search.choice import Choice
 from src.search.report import page as html
-from src.search.report.trials import COSTS, Sweep, duration, number, seconds_of
+from src.search.report.trials import COSTS, SearchRecord, duration, number, seconds_of
 from src.search.study import CACHED, ERROR
 
 
-def comparison_table(sweep: Sweep, chosen: Choice) -> str:
+def comparison_table(search: SearchRecord, chosen: Choice) -> str:
     """The chosen trial beside the luckiest and the probe."""
-    named = [("chosen", chosen.trial), ("best measured", sweep.luckiest)]
-    named.append((sweep.probe_name, sweep.probe))
-    costs = sweep.costs
+    named = [("chosen", chosen.trial), ("best measured", search.luckiest)]
+    named.append((search.probe_name, search.probe))
+    costs = search.costs
     rows = [
         [
             name, str(trial.number), number(trial.values[0]), _belief(chosen, trial),
@@ -27,20 +27,20 @@ def comparison_table(sweep: Sweep, chosen: Choice) -> str:
         ]
         for name, trial in named if trial is not None
     ]  # fmt: skip
-    head = ["", "trial", f"{sweep.objectives[0]}, measured", "posterior mean ± deviation"]
+    head = ["", "trial", f"{search.objectives[0]}, measured", "posterior mean ± deviation"]
     head += [COSTS[cost] for cost in costs]
     return html.table(head, rows, marks=["marked", *[""] * (len(rows) - 1)])
 
 
-def settings_table(sweep: Sweep, trial: FrozenTrial) -> str:
+def settings_table(search: SearchRecord, trial: FrozenTrial) -> str:
     """Settings of the chosen trial, what the network made of them, and what was searched."""
     realised = trial.user_attrs.get("realised_rates", {})
-    probe = sweep.probe
+    probe = search.probe
     head = ["setting", "chosen"]
     head += ["realised"] if realised else []
-    head += [sweep.probe_name] if probe is not None else []
+    head += [search.probe_name] if probe is not None else []
     rows = []
-    for name, distribution in sweep.distributions.items():
+    for name, distribution in search.distributions.items():
         row = [name, number(trial.params[name])]
         if realised:
             rate = realised.get(name.rpartition(".")[2])
@@ -51,17 +51,17 @@ def settings_table(sweep: Sweep, trial: FrozenTrial) -> str:
     return html.table([*head, "searched"], rows)
 
 
-def trials_table(sweep: Sweep, trials: Sequence[FrozenTrial]) -> str:
+def trials_table(search: SearchRecord, trials: Sequence[FrozenTrial]) -> str:
     """One row per trial: settings, values, costs, time, and what became of it."""
-    costs, chosen = sweep.costs, sweep.chosen
-    head = ["trial", *map(sweep.label, sweep.distributions), *sweep.objectives]
+    costs, chosen = search.costs, search.chosen
+    head = ["trial", *map(search.label, search.distributions), *search.objectives]
     head += ["posterior mean"] * (chosen is not None) + [COSTS[cost] for cost in costs]
     rows, marks = [], []
     for trial in trials:
         taken = seconds_of(trial)
         row = [str(trial.number)]
-        row += [number(trial.params[n]) if n in trial.params else "" for n in sweep.distributions]
-        row += [number(v) for v in trial.values or []] or [""] * len(sweep.objectives)
+        row += [number(trial.params[n]) if n in trial.params else "" for n in search.distributions]
+        row += [number(v) for v in trial.values or []] or [""] * len(search.objectives)
         row += [_belief(chosen, trial)] if chosen is not None else []
         row += [_attribute(trial, cost) for cost in costs]
         rows.append([*row, "" if taken is None else duration(taken), _state(trial)])
@@ -91,7 +91,7 @@ def _state(trial: FrozenTrial) -> str:
         return f"as trial {trial.user_attrs[CACHED]}"
     if trial.state == TrialState.FAIL:
         return f"failed: {trial.user_attrs.get(ERROR, 'no reason is known')}"
-    return trial.state.name.lower()
+    return "given up" if trial.state == TrialState.PRUNED else trial.state.name.lower()
 
 
 def _range(distribution: BaseDistribution) -> str:

@@ -20,7 +20,7 @@ COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds"}
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SearchRecord:
     """What the pictures and the tables of one report are made of."""
 
     name: str
@@ -48,7 +48,7 @@ class Sweep:
         return [trial for trial in self.trials if trial.state == TrialState.FAIL]
 
     @property
-    def pruned(self) -> list[FrozenTrial]:
+    def given_up(self) -> list[FrozenTrial]:
         return [trial for trial in self.trials if trial.state == TrialState.PRUNED]
 
     @property
@@ -94,19 +94,19 @@ class Sweep:
         return own if last.count(own) == 1 else name
 
 
-def read_sweep(
+def read_search(
     study: Study,
     distributions: Mapping[str, BaseDistribution],
     objectives: Sequence[str],
     *,
     chosen: Choice | None,
     probe_name: str,
-) -> Sweep:
+) -> SearchRecord:
     """The trials of ``study`` in the order of their numbers."""
     trials = [t for t in study.get_trials(deepcopy=False) if WITHDRAWN not in t.user_attrs]
     several = len(study.directions) > 1
     front = [t for t in study.best_trials if np.isfinite(t.values).all()] if several else []
-    return Sweep(
+    return SearchRecord(
         name=study.study_name,
         trials=sorted(trials, key=lambda trial: trial.number),
         front=sorted(front, key=lambda trial: trial.values[0]),

@@ -38,8 +38,8 @@ def trial(config: DictConfig) -> Any:
         partial.write_text(str(step + 1))
         os.replace(partial, progress)
         if listener is not None and listener.report(value / (step + 1), step):
-            note(config, "pruned")
-            return {"objective": [], "pruned": True}
+            note(config, "given up")
+            return {"objective": [], "given_up": True}
     if config.x > config.fail_above:
         raise ValueError(f"expected x of at most {config.fail_above}, got <{config.x:.2f}>")
     note(config, "end")
