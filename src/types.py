@@ -77,12 +77,38 @@ class Outputs(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """Which face each prior answers for."""
+    """Which face each prior answers for: what an assigner decides."""
 
     face_index: Tensor
     """[B, P] int64 index into ``Targets``; meaningful where ``labels`` is 1, else 0."""
     labels: Tensor
     """[B, P] int8: 1 positive, 0 background, -1 ignored by every loss."""
+
+
+class Matched(NamedTuple):
+    """What an assignment means for the losses: labels of all priors, and the positives gathered.
+
+    M positives of the whole batch, ordered by image and prior.
+    """
+
+    positive: Tensor
+    """[B, P] bool."""
+    negative: Tensor
+    """[B, P] bool: background. A prior that is neither is ignored by every loss."""
+    rows: tuple[Tensor, Tensor]
+    """Image and prior of each positive, [M] int64 each: ``outputs.deltas[rows]`` is [M, 4]."""
+    face: Tensor
+    """[M] int64 index into ``Targets``; priors that answer for the same face have the same."""
+    boxes: Tensor
+    """[M, 4] float32, of that face, pixels of the network input."""
+    landmarks: Tensor
+    """[M, 5, 2] float32, of that face."""
+    has_landmarks: Tensor
+    """[M] bool."""
+    priors_cxcywh: Tensor
+    """[M, 4] float32, the positive priors themselves, pixels."""
+    variances: tuple[float, float]
+    """Scale of the encoded centres and sizes."""
 
 
 class Detections(NamedTuple):

@@ -70,7 +70,7 @@ def expected(model: FaceDetector, pixels: Tensor, *, decode: bool) -> dict[str, 
     if not decode:
         return outputs._asdict()
     spec = model.priors
-    priors = priors_for(spec, pixels.shape, pixels.device)
+    priors = priors_for(spec, pixels.shape, pixels.device).boxes_cxcywh
     return {
         "boxes": decode_boxes(outputs.deltas, priors, spec.variances),
         "scores": outputs.logits.softmax(dim=-1)[..., 1],

@@ -14,15 +14,34 @@ import torch
 from torch import Tensor
 
 from src.detection.boxes import pairwise_iou, to_corners
-from src.types import Assignment, Outputs, Targets
+from src.detection.priors import Priors
+from src.types import Assignment, Matched, Outputs, Targets
 
 
 class Assigner(Protocol):
     """Decides the label of every prior of every image."""
 
-    def __call__(self, priors: Tensor, outputs: Outputs, targets: Targets) -> Assignment:
-        """Priors [P, 4] (cx, cy, w, h), detached outputs, faces of the batch -> labels."""
+    def __call__(self, priors: Priors, outputs: Outputs, targets: Targets) -> Assignment:
+        """Priors, detached outputs [B, P, .] and the faces of the batch -> labels."""
         ...
+
+
+def gather_positives(assignment: Assignment, priors: Priors, targets: Targets) -> Matched:
+    """Put each positive prior beside its face, once for all loss terms."""
+    positive = assignment.labels == 1
+    image, prior = positive.nonzero(as_tuple=True)
+    face = assignment.face_index[image, prior]
+    return Matched(
+        positive=positive,
+        negative=assignment.labels == 0,
+        rows=(image, prior),
+        face=face,
+        boxes=targets.boxes[face],
+        landmarks=targets.landmarks[face],
+        has_landmarks=targets.has_landmarks[face],
+        priors_cxcywh=priors.boxes_cxcywh[prior],
+        variances=priors.variances,
+    )
 
 
 @dataclass(frozen=True)
@@ -52,11 +71,11 @@ class MaxIoUAssigner:
                 f"min_best_iou={self.min_best_iou}, iou_threshold={self.iou_threshold}"
             )
 
-    def __call__(self, priors: Tensor, outputs: Outputs, targets: Targets) -> Assignment:
+    def __call__(self, priors: Priors, outputs: Outputs, targets: Targets) -> Assignment:
         shape = outputs.logits.shape[:2]
         # One row per face of the batch rather than one block per image: no padding to the most
         # crowded image, and no loop.
-        overlaps = pairwise_iou(targets.boxes, to_corners(priors))  # [F, P]
+        overlaps = pairwise_iou(targets.boxes, to_corners(priors.boxes_cxcywh))  # [F, P]
         usable = ~targets.ignore
         best, face_index = _best_face(overlaps.where(usable[:, None], -1.0), targets, shape)
         labels = (best >= self.iou_threshold).to(torch.int8)

@@ -52,7 +52,7 @@ class Decoder:
         """Boxes above the score threshold, best first; the images are ``height`` x ``width``."""
         scores = outputs.logits.float().softmax(dim=-1)[..., 1]
         scores, index = _best(scores, self.score_threshold, self.top_k)
-        priors = priors_for(spec, (height, width), scores.device)[index]
+        priors = priors_for(spec, (height, width), scores.device).boxes_cxcywh[index]
         deltas = _take(outputs.deltas, index).float()
         offsets = _take(outputs.landmarks, index).float()
         return Candidates(

@@ -1,8 +1,9 @@
 """Loss terms of a detector: one callable per term, combined by :class:`WeightedTerms`.
 
-A term is any callable ``term(outputs, priors, targets, assignment, spec) -> scalar``. The
-defaults are RetinaFace's multi-task loss (Deng et al., CVPR 2020, eq. 1) in the form of its PyTorch
-code, with which FeatherFace was trained.
+A term is any callable ``term(outputs, matched) -> scalar``; :class:`src.types.Matched` holds the
+label of every prior and the positives beside their faces. The defaults are RetinaFace's multi-task
+loss (Deng et al., CVPR 2020, eq. 1) in the form of its PyTorch code, with which FeatherFace was
+trained.
 """
 
 from __future__ import annotations
@@ -16,22 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from src.detection.coding import encode_boxes, encode_landmarks
-from src.detection.priors import PriorSpec
-from src.types import Assignment, LossTerms, Outputs, Targets
+from src.types import LossTerms, Matched, Outputs
 
 
 class LossTerm(Protocol):
     """One part of the objective."""
 
-    def __call__(
-        self,
-        outputs: Outputs,
-        priors: Tensor,
-        targets: Targets,
-        assignment: Assignment,
-        spec: PriorSpec,
-    ) -> Tensor:
-        """Outputs [B, P, .], priors [P, 4], faces, labels -> scalar, 0 (with a graph) when idle."""
+    def __call__(self, outputs: Outputs, matched: Matched) -> Tensor:
+        """Outputs [B, P, .] and what they should have been -> scalar, 0 with a graph when idle."""
         ...
 
 
@@ -39,40 +32,23 @@ class LossTerm(Protocol):
 class SmoothL1Boxes:
     """Smooth L1 of the encoded boxes, summed over positives and divided by their number."""
 
-    def __call__(
-        self,
-        outputs: Outputs,
-        priors: Tensor,
-        targets: Targets,
-        assignment: Assignment,
-        spec: PriorSpec,
-    ) -> Tensor:
-        image, prior = (assignment.labels == 1).nonzero(as_tuple=True)
-        face = assignment.face_index[image, prior]
-        wanted = encode_boxes(targets.boxes[face], priors[prior], spec.variances)
-        found = outputs.deltas[image, prior].float()
-        return F.smooth_l1_loss(found, wanted, reduction="sum") / max(len(face), 1)
+    def __call__(self, outputs: Outputs, matched: Matched) -> Tensor:
+        wanted = encode_boxes(matched.boxes, matched.priors_cxcywh, matched.variances)
+        found = outputs.deltas[matched.rows].float()
+        return F.smooth_l1_loss(found, wanted, reduction="sum") / max(len(wanted), 1)
 
 
 @dataclass(frozen=True)
 class SmoothL1Landmarks:
     """Smooth L1 of the encoded landmarks over positives whose face has them."""
 
-    def __call__(
-        self,
-        outputs: Outputs,
-        priors: Tensor,
-        targets: Targets,
-        assignment: Assignment,
-        spec: PriorSpec,
-    ) -> Tensor:
-        image, prior = (assignment.labels == 1).nonzero(as_tuple=True)
-        face = assignment.face_index[image, prior]
-        known = targets.has_landmarks[face]
-        image, prior, face = image[known], prior[known], face[known]
-        wanted = encode_landmarks(targets.landmarks[face], priors[prior], spec.variances)
-        found = outputs.landmarks[image, prior].float()
-        return F.smooth_l1_loss(found, wanted, reduction="sum") / max(len(face), 1)
+    def __call__(self, outputs: Outputs, matched: Matched) -> Tensor:
+        known = matched.has_landmarks
+        wanted = encode_landmarks(
+            matched.landmarks[known], matched.priors_cxcywh[known], matched.variances
+        )
+        found = outputs.landmarks[matched.rows][known].float()
+        return F.smooth_l1_loss(found, wanted, reduction="sum") / max(len(wanted), 1)
 
 
 @dataclass(frozen=True)
@@ -98,15 +74,8 @@ class HardNegativeCrossEntropy:
                 f"{self.negatives_per_positive} and {self.min_negatives}"
             )
 
-    def __call__(
-        self,
-        outputs: Outputs,
-        priors: Tensor,
-        targets: Targets,
-        assignment: Assignment,
-        spec: PriorSpec,
-    ) -> Tensor:
-        positive, negative = assignment.labels == 1, assignment.labels == 0
+    def __call__(self, outputs: Outputs, matched: Matched) -> Tensor:
+        positive, negative = matched.positive, matched.negative
         loss = F.cross_entropy(
             outputs.logits.float().flatten(0, 1), positive.long().flatten(), reduction="none"
         ).view(positive.shape)
@@ -155,17 +124,7 @@ class WeightedTerms:
         self.terms = dict(terms)
         self.weights = {name: float(weights[name]) for name in terms}
 
-    def __call__(
-        self,
-        outputs: Outputs,
-        priors: Tensor,
-        targets: Targets,
-        assignment: Assignment,
-        spec: PriorSpec,
-    ) -> LossTerms:
-        parts = {
-            name: term(outputs, priors, targets, assignment, spec)
-            for name, term in self.terms.items()
-        }
+    def __call__(self, outputs: Outputs, matched: Matched) -> LossTerms:
+        parts = {name: term(outputs, matched) for name, term in self.terms.items()}
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return LossTerms(total, parts)

@@ -8,10 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from src.detection.assignment import Assigner
+from src.detection.assignment import Assigner, gather_positives
 from src.detection.losses import WeightedTerms
 from src.detection.priors import PriorSpec, priors_for
-from src.types import Assignment, Batch, LossTerms, Outputs
+from src.types import Batch, LossTerms, Matched, Outputs
 
 
 class Network(Protocol):
@@ -46,21 +46,19 @@ class DetectionObjective:
     def __call__(self, network: Network, batch: Batch) -> tuple[Outputs, LossTerms]:
         """Run the network on a batch and measure it against the batch's faces."""
         outputs = network(network.normalise(batch.images))
-        assignment = self.assign(network.priors, outputs, batch)
-        return outputs, self.measure(network.priors, outputs, batch, assignment)
+        return outputs, self.measure(outputs, self.match(network.priors, outputs, batch))
 
     @torch.no_grad()
-    def assign(self, spec: PriorSpec, outputs: Outputs, batch: Batch) -> Assignment:
+    def match(self, spec: PriorSpec, outputs: Outputs, batch: Batch) -> Matched:
         """Which face each row of given outputs answers for."""
         priors = priors_for(spec, batch.images.shape, outputs.deltas.device)
         # Matching and encoding stay in fp32: bf16 cannot tell neighbouring priors apart.
         with torch.autocast(outputs.deltas.device.type, enabled=False):
-            return self.assigner(priors, Outputs(*(o.detach() for o in outputs)), batch.targets)
+            detached = Outputs(*(o.detach() for o in outputs))
+            assignment = self.assigner(priors, detached, batch.targets)
+            return gather_positives(assignment, priors, batch.targets)
 
-    def measure(
-        self, spec: PriorSpec, outputs: Outputs, batch: Batch, assignment: Assignment
-    ) -> LossTerms:
+    def measure(self, outputs: Outputs, matched: Matched) -> LossTerms:
         """The loss of given outputs."""
-        priors = priors_for(spec, batch.images.shape, outputs.deltas.device)
         with torch.autocast(outputs.deltas.device.type, enabled=False):
-            return self.loss(outputs, priors, batch.targets, assignment, spec)
+            return self.loss(outputs, matched)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -86,13 +87,22 @@ def make_priors(spec: PriorSpec, height: int, width: int) -> Tensor:
     return torch.cat(levels)
 
 
+class Priors(NamedTuple):
+    """The priors of one input size, and what their offsets mean."""
+
+    boxes_cxcywh: Tensor
+    """[P, 4] float32, pixels, in the order of the network's output rows."""
+    variances: tuple[float, float]
+    """Scale of the encoded centres and sizes."""
+
+
 @lru_cache(maxsize=32)
-def _cached_priors(spec: PriorSpec, height: int, width: int, device: torch.device) -> Tensor:
-    return make_priors(spec, height, width).to(device)
+def _cached_priors(spec: PriorSpec, height: int, width: int, device: torch.device) -> Priors:
+    return Priors(make_priors(spec, height, width).to(device), spec.variances)
 
 
-def priors_for(spec: PriorSpec, shape: Sequence[int], device: torch.device) -> Tensor:
-    """Like :func:`make_priors` for an input of ``shape`` [..., H, W], kept on ``device``.
+def priors_for(spec: PriorSpec, shape: Sequence[int], device: torch.device) -> Priors:
+    """Those of :func:`make_priors` for an input of ``shape`` [..., H, W], kept on ``device``.
 
     Building priors took longer than the network itself in the first RetinaFace releases; a training
     run needs them for one size only.

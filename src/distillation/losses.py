@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from src.detection.losses import hardest_negatives
-from src.types import Assignment, Outputs
+from src.types import Matched, Outputs
 
 SEEN = 0.05
 """Teacher's face probability from which a row's classes are compared whatever its label."""
@@ -27,23 +27,22 @@ def face_probability(logits: Tensor) -> Tensor:
     return torch.softmax(logits.float(), dim=-1)[..., 1]
 
 
-def compared_rows(logits: Tensor, assignment: Assignment) -> Tensor:
+def compared_rows(logits: Tensor, matched: Matched) -> Tensor:
     """Rows whose classes are compared whatever the teacher says.
 
     Positives and the negatives that the student finds hardest (SSD, section 2.2).
 
     Args:
         logits: of the student, shape [B, P, 2].
-        assignment: of the same rows.
+        matched: labels of the same rows.
 
     Returns:
         shape [B, P] bool.
     """
-    positive, negative = assignment.labels == 1, assignment.labels == 0
     # Cross entropy of a negative grows with this margin: the order is the same.
     margin = (logits[..., 1] - logits[..., 0]).detach().float()
-    return positive | hardest_negatives(
-        margin, positive, negative, NEGATIVES_PER_POSITIVE, MIN_NEGATIVES
+    return matched.positive | hardest_negatives(
+        margin, matched.positive, matched.negative, NEGATIVES_PER_POSITIVE, MIN_NEGATIVES
     )
 
 

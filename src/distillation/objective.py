@@ -95,13 +95,13 @@ class DistillationObjective(nn.Module):
         pyramid = network.pyramid(network.normalise(batch.images))
         outputs = network.predict(pyramid)
         taught, example = self.teacher.observe(self.teacher.normalise(batch.images))
-        assignment = self.supervised.assign(network.priors, outputs, batch)
-        task = self.supervised.measure(network.priors, outputs, batch, assignment)
+        matched = self.supervised.match(network.priors, outputs, batch)
+        task = self.supervised.measure(outputs, matched)
 
         height, width = batch.images.shape[-2:]
         twins = twins_for(network.priors, self.teacher.priors, height, width, batch.images.device)
         with torch.autocast(outputs.deltas.device.type, enabled=False):
-            compared = compared_rows(outputs.logits, assignment)
+            compared = compared_rows(outputs.logits, matched)
             terms = distillation_terms(
                 Outputs(*(o[:, twins.student] for o in outputs)),
                 Outputs(*(o[:, twins.teacher] for o in taught)),

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from src.detection.assignment import MaxIoUAssigner
+from src.detection.assignment import MaxIoUAssigner, gather_positives
 from src.detection.coding import encode_boxes, encode_landmarks
 from src.detection.losses import (
     HardNegativeCrossEntropy,
@@ -15,22 +15,29 @@ from src.detection.losses import (
     WeightedTerms,
     hardest_negatives,
 )
-from src.detection.priors import PriorSpec, make_priors
-from src.types import Assignment, Outputs
+from src.detection.priors import PriorSpec, priors_for
+from src.types import Outputs
 
 SPEC = PriorSpec()
 
 
 @pytest.fixture
 def setting(make_targets, make_outputs):
-    priors = make_priors(SPEC, 128, 128)
+    priors = priors_for(SPEC, (128, 128), torch.device("cpu"))
     targets = make_targets([5, 0, 3], ignored=0.3)
-    outputs = make_outputs(3, len(priors))
-    return outputs, priors, targets, MaxIoUAssigner()(priors, outputs, targets), SPEC
+    outputs = make_outputs(3, len(priors.boxes_cxcywh))
+    assignment = MaxIoUAssigner()(priors, outputs, targets)
+    return outputs, priors, targets, assignment
 
 
-def test_terms_equal_a_loop_over_positives(setting):
-    outputs, priors, targets, assignment, _ = setting
+@pytest.fixture
+def matched(setting):
+    _, priors, targets, assignment = setting
+    return gather_positives(assignment, priors, targets)
+
+
+def test_terms_equal_a_loop_over_positives(setting, matched):
+    outputs, (priors, _), targets, assignment = setting
     boxes, points, num_points, num = 0.0, 0.0, 0, 0
     for image in range(3):
         for prior in range(len(priors)):
@@ -45,12 +52,12 @@ def test_terms_equal_a_loop_over_positives(setting):
                 wanted = encode_landmarks(targets.landmarks[face], priors[prior], SPEC.variances)
                 points += F.smooth_l1_loss(outputs.landmarks[image, prior], wanted, reduction="sum")
     assert num > num_points > 0
-    torch.testing.assert_close(SmoothL1Boxes()(*setting), boxes / num)
-    torch.testing.assert_close(SmoothL1Landmarks()(*setting), points / num_points)
+    torch.testing.assert_close(SmoothL1Boxes()(outputs, matched), boxes / num)
+    torch.testing.assert_close(SmoothL1Landmarks()(outputs, matched), points / num_points)
 
 
-def test_cross_entropy_equals_its_definition(setting):
-    outputs, _, _, assignment, _ = setting
+def test_cross_entropy_equals_its_definition(setting, matched):
+    outputs, _, _, assignment = setting
     expected, num = 0.0, 0
     for image in range(3):
         labels = assignment.labels[image]
@@ -59,11 +66,11 @@ def test_cross_entropy_equals_its_definition(setting):
         hardest = loss[labels == 0].sort(descending=True).values[: max(7 * positives, 7)]
         expected = expected + loss[labels == 1].sum() + hardest.sum()
         num += positives
-    torch.testing.assert_close(HardNegativeCrossEntropy()(*setting), expected / num)
+    torch.testing.assert_close(HardNegativeCrossEntropy()(outputs, matched), expected / num)
 
 
-def test_perfect_outputs_have_no_loss(setting):
-    _, priors, targets, assignment, _ = setting
+def test_perfect_outputs_have_no_loss(setting, matched):
+    _, (priors, _), targets, assignment = setting
     face = assignment.face_index
     perfect = Outputs(
         encode_boxes(targets.boxes[face], priors, SPEC.variances),
@@ -71,33 +78,32 @@ def test_perfect_outputs_have_no_loss(setting):
         encode_landmarks(targets.landmarks[face], priors, SPEC.variances),
     )
     for term in (SmoothL1Boxes(), SmoothL1Landmarks(), HardNegativeCrossEntropy()):
-        assert float(term(perfect, priors, targets, assignment, SPEC)) == pytest.approx(0)
+        assert float(term(perfect, matched)) == pytest.approx(0)
 
 
-def test_faces_without_landmarks_teach_none(setting):
-    outputs, priors, targets, assignment, _ = setting
-    none = targets._replace(has_landmarks=torch.zeros_like(targets.has_landmarks))
-    loss = SmoothL1Landmarks()(outputs, priors, none, assignment, SPEC)
+def test_faces_without_landmarks_teach_none(setting, matched):
+    outputs = setting[0]
+    none = matched._replace(has_landmarks=torch.zeros_like(matched.has_landmarks))
+    loss = SmoothL1Landmarks()(outputs, none)
     loss.backward()
     assert loss.item() == 0
     assert not outputs.landmarks.grad.any()
 
 
 def test_ignored_priors_get_no_gradient(setting):
-    outputs, priors, targets, assignment, _ = setting
+    outputs, priors, targets, assignment = setting
     labels = assignment.labels.clone()
     labels[:, ::2] = -1
-    HardNegativeCrossEntropy(min_negatives=10**6)(
-        outputs, priors, targets, Assignment(assignment.face_index, labels), SPEC
-    ).backward()
+    matched = gather_positives(assignment._replace(labels=labels), priors, targets)
+    HardNegativeCrossEntropy(min_negatives=10**6)(outputs, matched).backward()
     assert not outputs.logits.grad[:, ::2].any()
     assert torch.equal(outputs.logits.grad.any(dim=-1), labels >= 0)
 
 
 def test_images_without_faces_teach_background(make_targets, make_outputs):
-    priors = make_priors(SPEC, 64, 64)
-    outputs, targets = make_outputs(2, len(priors)), make_targets([0, 0])
-    assignment = MaxIoUAssigner()(priors, outputs, targets)
+    priors = priors_for(SPEC, (64, 64), torch.device("cpu"))
+    outputs, targets = make_outputs(2, len(priors.boxes_cxcywh)), make_targets([0, 0])
+    matched = gather_positives(MaxIoUAssigner()(priors, outputs, targets), priors, targets)
     multibox = WeightedTerms(
         {
             "box": SmoothL1Boxes(),
@@ -106,7 +112,7 @@ def test_images_without_faces_teach_background(make_targets, make_outputs):
         },
         {"box": 2, "class": 1, "landmark": 1},
     )
-    terms = multibox(outputs, priors, targets, assignment, SPEC)
+    terms = multibox(outputs, matched)
     terms.total.backward()
     assert terms.parts["box"] == terms.parts["landmark"] == 0
     assert (outputs.logits.grad != 0).any(dim=-1).sum(dim=1).tolist() == [7, 7]
@@ -119,9 +125,9 @@ def test_hardest_negatives():
     assert chosen.tolist() == [[False, False, True, True, False], [True] + [False] * 4]
 
 
-def test_weights(setting):
+def test_weights(setting, matched):
     both = {"box": SmoothL1Boxes(), "class": HardNegativeCrossEntropy()}
-    terms = WeightedTerms(both, {"box": 2, "class": 0.5})(*setting)
+    terms = WeightedTerms(both, {"box": 2, "class": 0.5})(setting[0], matched)
     torch.testing.assert_close(terms.total, 2 * terms.parts["box"] + 0.5 * terms.parts["class"])
     with pytest.raises(ValueError, match=r"one weight per loss term \['box'\], got \['boxes'\]"):
         WeightedTerms({"box": SmoothL1Boxes()}, {"boxes": 1})

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from src.detection.priors import PriorSpec
+from src.detection.assignment import gather_positives
+from src.detection.priors import Priors, PriorSpec
 from src.distillation.features import FeatureTerm, level_masks
 from src.distillation.losses import (
     class_term,
@@ -17,7 +18,7 @@ from src.distillation.losses import (
     foreground_weight,
     regression_term,
 )
-from src.types import Assignment, Outputs
+from src.types import Assignment, Outputs, Targets
 
 
 def random_outputs(seed: int) -> Outputs:
@@ -86,7 +87,10 @@ def test_compared_rows_are_positives_and_hardest_negatives():
     labels[0, 3], labels[0, 4] = 1, -1
     logits = torch.zeros(1, 30, 2)
     logits[0, :, 1] = torch.arange(30.0)
-    rows = compared_rows(logits, Assignment(torch.zeros(1, 30, dtype=torch.long), labels))
+    targets = Targets(*(torch.zeros(1, *shape) for shape in ((4,), (5, 2), (), (), ())))
+    priors = Priors(torch.zeros(30, 4), (0.1, 0.2))
+    assignment = Assignment(torch.zeros(1, 30, dtype=torch.long), labels)
+    rows = compared_rows(logits, gather_positives(assignment, priors, targets))
     assert rows[0].nonzero().flatten().tolist() == [3, *range(23, 30)]
 
 

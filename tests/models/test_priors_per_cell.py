@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from src.detection.assignment import MaxIoUAssigner
+from src.detection.assignment import MaxIoUAssigner, gather_positives
 from src.detection.coding import encode_boxes, encode_landmarks
 from src.detection.decoding import Decoder
 from src.detection.losses import HardNegativeCrossEntropy, SmoothL1Boxes, SmoothL1Landmarks
-from src.detection.priors import feature_shapes, make_priors
+from src.detection.priors import feature_shapes, make_priors, priors_for
 from src.models import FaceDetector, build_model
 from src.models.heads import SharedMultiHead
 from src.types import Outputs, Targets
@@ -53,7 +53,8 @@ def test_each_prediction_stands_in_the_row_of_its_prior(sizes, shared):
 @pytest.mark.parametrize("sizes", [TWO, THREE])
 def test_perfect_outputs_are_the_faces_and_cost_nothing(sizes):
     spec = make(sizes, shared=False).priors
-    priors = make_priors(spec, *SIZE)
+    priors_of_size = priors_for(spec, SIZE, torch.device("cpu"))
+    priors = priors_of_size.boxes_cxcywh
     boxes = torch.tensor(
         [[8.0, 8, 22, 24], [60, 10, 120, 80], [100, 60, 112, 71], [30, 50, 60, 84]]
     )
@@ -67,7 +68,7 @@ def test_perfect_outputs_are_the_faces_and_cost_nothing(sizes):
     )
     blank = Outputs(*(torch.zeros(1, len(priors), k) for k in (4, 2, 10)))
     labels, face = (
-        getattr(MaxIoUAssigner()(priors, blank, targets), name)[0]
+        getattr(MaxIoUAssigner()(priors_of_size, blank, targets), name)[0]
         for name in ("labels", "face_index")
     )
     assert set(labels.tolist()) == {-1, 0, 1}
@@ -88,6 +89,7 @@ def test_perfect_outputs_are_the_faces_and_cost_nothing(sizes):
     points = targets.landmarks[:3][boxes[:3, 0].argsort()]
     torch.testing.assert_close(found.landmarks[order], points, atol=1e-3, rtol=0)
 
-    assignment = MaxIoUAssigner()(priors, outputs, targets)
+    assignment = MaxIoUAssigner()(priors_of_size, outputs, targets)
+    matched = gather_positives(assignment, priors_of_size, targets)
     for term in (SmoothL1Boxes(), SmoothL1Landmarks(), HardNegativeCrossEntropy()):
-        assert term(outputs, priors, targets, assignment, spec).item() == pytest.approx(0, abs=1e-6)
+        assert term(outputs, matched).item() == pytest.approx(0, abs=1e-6)
