@@ -14,7 +14,7 @@ LEVELS = {
     "types": 0, "images": 0, "report": 0, "runs": 0,
     "cli": 1, "detection": 1,
     "models": 2, "evaluation": 2,
-    "profiling": 3, "comparison": 3,
+    "profiling": 3, "comparison": 3, "synthetic": 3,
     "data": 4, "distillation": 4, "pruning": 4,
     "checkpoint": 5,
     "detector": 6, "training": 6, "deploy": 6,

@@ -20,8 +20,8 @@ import src.predict
 import src.train
 from src import checkpoint
 from src.cli.errors import one_sentence
-from src.data.synthetic import SyntheticSpec, generate
 from src.models import featherface_v1
+from src.synthetic import SyntheticSpec, generate
 
 TASKS = {
     "train": src.train.train,

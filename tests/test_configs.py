@@ -15,8 +15,8 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli.settings import check_types
-from src.data.synthetic import SyntheticSpec, generate
 from src.models import build_model
+from src.synthetic import SyntheticSpec, generate
 
 ROOT = Path(CONF)
 FILES = sorted(ROOT.rglob("*.yaml"))

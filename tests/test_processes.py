@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from src import checkpoint
-from src.data.synthetic import SyntheticSpec, generate
+from src.synthetic import SyntheticSpec, generate
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 
 from src.data.dataset import EvaluationDataset, FaceDataset, collate, collate_evaluation
 from src.data.sampling import EpochSampler, held_out
-from src.data.synthetic import SyntheticSpec, generate, is_complete
 from src.data.transforms import LongSide, Transform
 from src.data.widerface import Annotation, Reading, Split, read_split
 from src.evaluation.ground_truth import ImageTruth, read_ground_truth, truth_from_boxes
+from src.synthetic import SyntheticSpec, generate, is_complete
 from src.types import Batch
 
 _NAMES_SHOWN = 5

@@ -16,7 +16,6 @@ from hydra.utils import instantiate
 
 from src.data.datamodule import FaceDataModule
 from src.data.dataset import EvaluationDataset, FaceDataset, collate
-from src.data.synthetic import SyntheticSpec
 from src.data.transforms import (
     MEAN_COLOUR,
     ColourDistortion,
@@ -30,6 +29,7 @@ from src.data.transforms import (
 from src.data.widerface import Annotation, read_annotations
 from src.evaluation.ground_truth import truth_from_boxes, write_ground_truth
 from src.images.files import read_image
+from src.synthetic import SyntheticSpec
 from src.types import Batch, Sample
 
 CONF = Path(__file__).parents[2] / "conf"

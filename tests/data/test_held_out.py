@@ -11,7 +11,7 @@ import torch
 
 from src.data.datamodule import FaceDataModule
 from src.data.sampling import held_out
-from src.data.synthetic import SyntheticSpec
+from src.synthetic import SyntheticSpec
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.data.synthetic.canvas import Canvas, ellipse_points, xy
-from src.data.synthetic.colors import Color, mix, tint
-from src.data.synthetic.figure import Light
-from src.data.synthetic.head import Head
+from src.synthetic.camera import Light
+from src.synthetic.canvas import Canvas, Color, ellipse_points, mix, tint, xy
+from src.synthetic.head import Head
 
 _IRIS_BGR = [(30.0, 45.0, 70.0), (20.0, 25.0, 35.0), (130.0, 105.0, 70.0), (75.0, 105.0, 85.0)]
 

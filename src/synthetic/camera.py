@@ -1,11 +1,22 @@
-"""What the camera does to a scene: uneven light, exposure, colour cast, blur and noise."""
+"""The light of a scene, and what the camera does to it: exposure, colour cast, blur and noise."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from src.data.synthetic.figure import Light
+
+class Light(NamedTuple):
+    """Light of a scene."""
+
+    x: float
+    """Direction to the light, right positive, -1 to 1."""
+    y: float
+    """Direction to the light, down positive, -1 to 1."""
+    contrast: float
+    """Difference between the lit and the dark side, 0 (flat) to about 0.9."""
 
 
 def take_picture(

@@ -25,24 +25,51 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from src.data.synthetic.spec import SyntheticSpec
-from src.data.synthetic.worker import Labels, image_name, start_worker, write_image
+from src.runs.files import write_json
+from src.synthetic.worker import Labels, image_name, start_worker, write_image
 
 VERSION = 1
-"""Of the drawing: raise it with every change that alters a pixel or a label."""
+"""Version of the drawing: raise it with every change that alters a pixel or a label."""
 MANIFEST = "synthetic.json"
 
 _OURS = {"train", "val", "ground_truth", MANIFEST}
 _GENERATOR = "featherface-synthetic"
 _IMAGES_PER_WORKER = 32
 """Fewer than this are drawn before a worker process has started."""
+
+
+@dataclass(frozen=True)
+class SyntheticSpec:
+    """What to generate. Image i of a split depends on ``seed`` and ``size`` only."""
+
+    num_train: int = 512
+    """Images."""
+    num_val: int = 128
+    """Images."""
+    size: int = 640
+    """Longest side of an image, pixels."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        limits = {"num_train": (1, 100_000), "num_val": (1, 100_000), "size": (48, 2048)}
+        limits["seed"] = (0, 2**32 - 1)
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(
+                    f"expected {name} to be an integer, got {value!r}; set data.generator.{name}"
+                )
+            if not low <= value <= high:
+                raise ValueError(
+                    f"expected {name} from {low} to {high}, got {value}; set data.generator.{name}"
+                )
 
 
 def is_complete(root: Path, spec: SyntheticSpec) -> bool:
@@ -196,7 +223,7 @@ def _write(root: Path, spec: SyntheticSpec, num_workers: int, progress: bool) ->
         "train": _counts(train),
         "val": _counts(val),
     }
-    (root / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_json(root / MANIFEST, manifest)
 
 
 def _write_labels(path: Path, labels: list[Labels]) -> None:

@@ -15,8 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from src.data.synthetic.labels import Scene
-from src.data.synthetic.scene import SCENES, draw_scene
+from src.synthetic.scene import SCENES, Scene, draw_scene
 
 # 24 images hold the share of every kind of scene; the eighth is the first without a face.
 # Letters are the first of a scene's name.

@@ -1,13 +1,63 @@
-"""Anti-aliased polygons, lines and soft shadows on a transparent patch, at sub-pixel precision."""
+"""What is drawn with: colours, polygons and lines on a transparent patch, patches over an image."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from src.data.synthetic.colors import Color
+Color = tuple[float, float, float]
+"""Blue, green, red, 0 to 255."""
+
+_SKIN_RGB = [
+    (236, 204, 180), (230, 190, 158), (224, 180, 144), (222, 170, 128), (205, 150, 110),
+    (180, 122, 84), (150, 96, 64), (118, 74, 50), (88, 56, 40),
+]  # fmt: skip
+_HAIR_RGB = [
+    (22, 19, 18), (35, 26, 22), (58, 38, 26), (92, 60, 36), (140, 96, 54), (196, 158, 98),
+    (128, 62, 34), (120, 118, 116), (200, 198, 194),
+]  # fmt: skip
+
+
+def skin_color(rng: np.random.Generator) -> Color:
+    """A random skin tone."""
+    position = rng.uniform(0, len(_SKIN_RGB) - 1.001)
+    low = int(position)
+    rgb = np.array(_SKIN_RGB[low]) + (position - low) * (
+        np.array(_SKIN_RGB[low + 1]) - _SKIN_RGB[low]
+    )
+    rgb = np.clip(rgb + rng.normal(0, 5, 3), 20, 255)
+    return (rgb[2], rgb[1], rgb[0])
+
+
+def cloth_color(rng: np.random.Generator) -> Color:
+    """A random colour as clothes have it: mostly muted, sometimes strong, sometimes skin-like."""
+    if rng.random() < 0.1:
+        return skin_color(rng)
+    hue, saturation = rng.uniform(0, 180), rng.uniform(0, 1) ** 1.5 * 230
+    value = rng.uniform(25, 245)
+    pixel = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR)
+    return (float(pixel[0, 0, 0]), float(pixel[0, 0, 1]), float(pixel[0, 0, 2]))
+
+
+def hair_color(rng: np.random.Generator) -> Color:
+    """A random colour of hair: mostly natural, seldom dyed."""
+    rgb = np.clip(np.array(_HAIR_RGB[rng.integers(len(_HAIR_RGB))]) * rng.uniform(0.8, 1.2), 0, 255)
+    return cloth_color(rng) if rng.random() < 0.03 else (rgb[2], rgb[1], rgb[0])
+
+
+def tint(color: Color, factor: float, add: float = 0.0) -> Color:
+    """The colour multiplied by ``factor`` plus ``add``, kept in range."""
+    blue, green, red = (min(max(value * factor + add, 0.0), 255.0) for value in color)
+    return (blue, green, red)
+
+
+def mix(first: Color, second: Color, share: float) -> Color:
+    """The first colour with ``share`` of the second in it."""
+    blue, green, red = (a + (b - a) * share for a, b in zip(first, second, strict=True))
+    return (blue, green, red)
 
 
 class Canvas:
@@ -142,3 +192,62 @@ def _unit_circle(num: int) -> np.ndarray:
 def xy(*pairs: tuple[float, float]) -> np.ndarray:
     """Points [M, 2] from their coordinates."""
     return np.array(pairs, float)
+
+
+class Figure(NamedTuple):
+    """A drawn patch, its place in the image, and the face that is on it."""
+
+    patch: np.ndarray
+    """[h, w, 4] uint8, BGRA, colours already multiplied by alpha."""
+    corner: tuple[int, int]
+    """x, y of the patch's first pixel in the image."""
+    region: np.ndarray
+    """[M, 2] float64, outline of the face (forehead to chin, ear to ear), image pixels; M = 0
+    when the figure shows no face."""
+    landmarks: np.ndarray
+    """[5, 2] float64, image pixels."""
+    covered: float
+    """Share of the face behind glasses, mask or hand, 0 to 1."""
+    yaw: float
+    """Degrees, positive towards the right of the image."""
+
+
+def paste(image: np.ndarray, owner: np.ndarray, figure: Figure, number: int) -> int:
+    """Put a figure over an image.
+
+    Args:
+        image: [H, W, 3] uint8, BGR; changed.
+        owner: [H, W] int32, which face a pixel shows, 0 for none; changed.
+        figure: what is put there.
+        number: of its face in ``owner``, from 1; any when it shows no face.
+
+    Returns:
+        How many pixels of its face are seen.
+    """
+    height, width = owner.shape
+    x, y = figure.corner
+    x1, y1 = max(x, 0), max(y, 0)
+    x2, y2 = min(x + figure.patch.shape[1], width), min(y + figure.patch.shape[0], height)
+    if x2 <= x1 or y2 <= y1:
+        return 0
+    patch = figure.patch[y1 - y : y2 - y, x1 - x : x2 - x]
+    alpha = patch[..., 3]
+    under = cv2.merge([255 - alpha] * 3)
+    part = image[y1:y2, x1:x2]
+    part[...] = cv2.add(patch[..., :3], cv2.multiply(part, under, scale=1 / 255))
+    solid = alpha > 127
+    owner[y1:y2, x1:x2][solid] = 0
+    if not len(figure.region):
+        return 0
+    face = np.zeros(solid.shape, np.uint8)
+    cv2.fillPoly(face, [np.rint((figure.region - (x1, y1)) * 16 - 8).astype(np.int32)], 1, shift=4)
+    shown = (face > 0) & solid
+    owner[y1:y2, x1:x2][shown] = number
+    return int(shown.sum())
+
+
+def share_inside(region: np.ndarray, width: int, height: int) -> float:
+    """Share of the box around ``region`` [M, 2] that lies inside the image."""
+    low, high = region.min(0), region.max(0)
+    cut = np.clip(high, 0, (width, height)) - np.clip(low, 0, (width, height))
+    return float(np.prod(cut) / np.prod(high - low))

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
-from src.data.synthetic import SyntheticSpec, generate, is_complete
-from src.data.synthetic.figure import Light
-from src.data.synthetic.layout import MAX_SHARE, MIN_HEIGHT, scaled_height
-from src.data.synthetic.person import draw_person
-from src.data.synthetic.scene import SCENES, draw_scene
-from src.data.synthetic.tree import MANIFEST
 from src.data.widerface import read_annotations
 from src.evaluation.ground_truth import read_ground_truth
+from src.synthetic import SyntheticSpec, generate, is_complete
+from src.synthetic.camera import Light
+from src.synthetic.layout import MAX_SHARE, MIN_HEIGHT, scaled_height
+from src.synthetic.person import draw_person
+from src.synthetic.scene import SCENES, draw_scene
+from src.synthetic.tree import MANIFEST
 
 SPEC = SyntheticSpec(num_train=8, num_val=2, size=64, seed=3)  # 8: the last one shows no face
 FLAT = Light(0.3, -0.4, 0.5)
@@ -75,7 +75,7 @@ def test_worker_processes_give_the_same_bytes(tree: Path, tmp_path: Path) -> Non
 
 
 def test_workers_start_without_torch_and_scipy() -> None:
-    code = "import sys, src.data.synthetic.worker; print({'torch', 'scipy'} & set(sys.modules))"
+    code = "import sys, src.synthetic.worker; print({'torch', 'scipy'} & set(sys.modules))"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
@@ -274,7 +274,7 @@ def test_is_complete(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for field in ("num_train", "num_val", "size", "seed"):
         assert not is_complete(tree, replace(SPEC, **{field: getattr(SPEC, field) + 1}))
     assert not is_complete(tmp_path / "absent", SPEC)
-    monkeypatch.setattr("src.data.synthetic.tree.VERSION", 0)  # another release drew it
+    monkeypatch.setattr("src.synthetic.tree.VERSION", 0)  # another release drew it
     assert not is_complete(tree, SPEC)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from src.data.synthetic.colors import cloth_color, tint
+from src.synthetic.canvas import cloth_color, tint
 
 
 def draw_background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
