@@ -41,6 +41,23 @@ def test_nms_is_greedy(num, spread, threshold):
         assert keep[i].nonzero().flatten().tolist() == greedy(boxes[i], threshold)
 
 
+@pytest.mark.parametrize("threshold", [1 / 3, 0.5, 1.0])
+def test_nms_of_ties(threshold):
+    """On whole pixels many boxes are equal, and many overlaps are exactly the threshold."""
+    low = torch.randint(0, 12, (900, 2)).float()
+    boxes = torch.cat([low, low + torch.randint(0, 5, (900, 2))], dim=-1)
+    overlaps = pairwise_iou(boxes, boxes)
+    assert (overlaps == torch.tensor(threshold)).sum() > 500
+    keep = nms(boxes[None], torch.ones(1, 900, dtype=torch.bool), iou_threshold=threshold)
+    assert keep[0].nonzero().flatten().tolist() == greedy(boxes, threshold)
+
+
+def test_nms_of_boxes_that_are_no_numbers():
+    boxes = torch.tensor([[0, 0, 9, 9], [float("nan")] * 4, [0, 0, float("inf"), 9], [0, 0, 9, 9]])
+    keep = nms(boxes[None], torch.ones(1, 4, dtype=torch.bool), iou_threshold=0.4)
+    assert keep[0].tolist() == [True, True, True, False]
+
+
 def test_nms_agrees_with_opencv():
     boxes, scores = random_boxes(400, 200), torch.linspace(1, 0.1, 400)
     keep = nms(boxes[None], torch.ones(1, 400, dtype=torch.bool), iou_threshold=0.4)
