@@ -14,6 +14,11 @@ from torch import Tensor
 
 NUM_LANDMARKS = 5
 """Left eye, right eye, nose, left and right mouth corner, as seen in the image."""
+MIRRORED_LANDMARKS = (1, 0, 2, 4, 3)
+"""Their order in the mirror image: left and right eye change places, and so do mouth corners."""
+MEAN_BGR = (104, 117, 123)
+"""Mean colour of ImageNet, as the Caffe models and RetinaFace subtract it. Padding has it and so
+becomes zero."""
 
 
 class Faces(NamedTuple):

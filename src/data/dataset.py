@@ -10,10 +10,10 @@ import torch
 from torch.utils.data import Dataset
 
 from src.data.sampling import sample_generator
-from src.data.transforms import MEAN_COLOUR, LongSide, Transform
+from src.data.transforms import LongSide, Transform
 from src.data.widerface import Annotation
 from src.images.files import read_image
-from src.types import Batch, Sample, Targets
+from src.types import MEAN_BGR, Batch, Sample, Targets
 
 
 class FaceDataset(Dataset[Sample]):
@@ -119,5 +119,5 @@ def _padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if not below and not right:
         return image
     return cv2.copyMakeBorder(
-        image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[float(v) for v in MEAN_COLOUR]
+        image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[float(v) for v in MEAN_BGR]
     )

@@ -17,13 +17,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from src.types import Faces, Sample
+from src.types import MEAN_BGR, MIRRORED_LANDMARKS, Faces, Sample
 
-MEAN_COLOUR = (104, 117, 123)
-"""BGR mean of ImageNet, the colour of padding: it becomes zero after subtraction of the mean."""
-
-_MIRRORED_ORDER = [1, 0, 2, 4, 3]
-"""Left and right eye change places, and so do the mouth corners."""
 _INTERPOLATIONS = (
     cv2.INTER_LINEAR,
     cv2.INTER_CUBIC,
@@ -186,7 +181,7 @@ class PadToSquare:
         fill: colour of the new pixels, BGR.
     """
 
-    fill: tuple[int, int, int] = MEAN_COLOUR
+    fill: tuple[int, int, int] = MEAN_BGR
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fill", tuple(int(value) for value in self.fill))
@@ -227,7 +222,7 @@ class RandomMirror:
         width = sample.image.shape[1]
         boxes = sample.faces.boxes.copy()
         boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
-        landmarks = sample.faces.landmarks[:, _MIRRORED_ORDER]
+        landmarks = sample.faces.landmarks[:, MIRRORED_LANDMARKS]
         landmarks[:, :, 0] = width - landmarks[:, :, 0]
         return sample._replace(
             image=cv2.flip(sample.image, 1), faces=_moved(sample.faces, boxes, landmarks)

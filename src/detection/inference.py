@@ -10,10 +10,7 @@ from torch import Tensor
 
 from src.detection.decoding import Candidates, Decoder, merge
 from src.detection.objective import Network
-from src.types import Detections
-
-MIRRORED = (1, 0, 2, 4, 3)
-"""Landmark order after a left-right flip."""
+from src.types import MIRRORED_LANDMARKS, Detections
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def _resize(images: Tensor, scale: float) -> Tensor:
 
 def _mirror(found: Candidates, width: int) -> Candidates:
     x1, y1, x2, y2 = found.boxes.unbind(-1)
-    x, y = found.landmarks[:, :, MIRRORED].unbind(-1)
+    x, y = found.landmarks[:, :, MIRRORED_LANDMARKS].unbind(-1)
     return Candidates(
         torch.stack([width - x2, y1, width - x1, y2], dim=-1),
         found.scores,

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from src.detection.priors import PriorSpec
-from src.types import Outputs
-
-MEAN_BGR = (104.0, 117.0, 123.0)
-"""Subtracted from every pixel; no scaling (of the Caffe ImageNet models, kept by RetinaFace)."""
+from src.types import MEAN_BGR, Outputs
 
 
 class FaceDetector(nn.Module):
@@ -49,7 +46,7 @@ class FaceDetector(nn.Module):
         self.pyramid_channels = tuple(pyramid_channels)
         self.priors = priors
         self.config = config
-        self.register_buffer("mean", torch.tensor(MEAN_BGR).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN_BGR).float().view(3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Outputs:
         """Raw outputs for normalised images [B, 3, H, W] of any size (see :meth:`normalise`)."""

@@ -17,7 +17,6 @@ from hydra.utils import instantiate
 from src.data.datamodule import FaceDataModule
 from src.data.dataset import EvaluationDataset, FaceDataset, collate
 from src.data.transforms import (
-    MEAN_COLOUR,
     ColourDistortion,
     Compose,
     LongSide,
@@ -30,7 +29,7 @@ from src.data.widerface import Annotation, read_annotations
 from src.evaluation.ground_truth import truth_from_boxes, write_ground_truth
 from src.images.files import read_image
 from src.synthetic import SyntheticSpec
-from src.types import Batch, Sample
+from src.types import MEAN_BGR, Batch, Sample
 
 CONF = Path(__file__).parents[2] / "conf"
 RECIPE = Compose(
@@ -88,7 +87,7 @@ def test_collate_pads_right_and_below_with_the_mean_colour(
     samples = [make_sample(height=20, width=30), make_sample(height=25, width=16)]
     batch = collate(samples, [0.5, 2.0])
     assert batch.images.shape == (2, 3, 25, 30)
-    mean = torch.tensor(MEAN_COLOUR, dtype=torch.uint8)[:, None, None]
+    mean = torch.tensor(MEAN_BGR, dtype=torch.uint8)[:, None, None]
     assert (batch.images[0, :, 20:] == mean).all()
     assert (batch.images[1, :, :, 16:] == mean).all()
     np.testing.assert_array_equal(

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from src.data.transforms import (
-    MEAN_COLOUR,
     ColourDistortion,
     Compose,
     LongSide,
@@ -18,7 +17,7 @@ from src.data.transforms import (
     Resize,
     Transform,
 )
-from src.types import Faces, Sample
+from src.types import MEAN_BGR, Faces, Sample
 
 RECIPE = Compose(
     [RandomSquareCrop(), ColourDistortion(), PadToSquare(), RandomMirror(), Resize(64)]
@@ -242,8 +241,8 @@ def test_pad_extends_right_and_below(
     padded = PadToSquare()(sample, rng())
     assert padded.image.shape == (50, 50, 3)
     np.testing.assert_array_equal(padded.image[:height, :width], sample.image)
-    assert (padded.image[height:] == MEAN_COLOUR).all()
-    assert (padded.image[:, width:] == MEAN_COLOUR).all()
+    assert (padded.image[height:] == MEAN_BGR).all()
+    assert (padded.image[:, width:] == MEAN_BGR).all()
     assert padded.faces is sample.faces
     assert PadToSquare()(padded, rng()) is padded
 
