@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -62,3 +62,11 @@ class DetectionObjective:
         """The loss of given outputs."""
         with torch.autocast(outputs.deltas.device.type, enabled=False):
             return self.loss(outputs, matched)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """None: nothing is learned here."""
+        return []
+
+    def settings(self) -> dict[str, Any]:
+        """None: a resumed run may weigh its terms otherwise."""
+        return {}

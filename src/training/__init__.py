@@ -4,18 +4,16 @@ from src.training.detector import DetectorModule, LearningRateScaling
 from src.training.distillation import DistillationModule
 from src.training.evaluator import EvaluatorModule
 from src.training.plugins import CheckpointFiles, SyncBatchNorm
-from src.training.pruning import DistilledPruningModule, PruningModule, pruning_module
+from src.training.pruning import PruningModule
 from src.training.teachers import distillation_objective
 
 __all__ = [
     "CheckpointFiles",
     "DetectorModule",
     "DistillationModule",
-    "DistilledPruningModule",
     "EvaluatorModule",
     "LearningRateScaling",
     "PruningModule",
     "SyncBatchNorm",
     "distillation_objective",
-    "pruning_module",
 ]

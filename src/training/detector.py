@@ -1,4 +1,4 @@
-"""The Lightning module of any detector with any objective: teacher, baseline, fine-tune."""
+"""The Lightning module of any detector with any objective: baseline, fine-tune, a new teacher."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from src.detection.inference import Views
 from src.models import FaceDetector
 from src.training.evaluator import EvaluatorModule
 from src.training.position import Position, settle
-from src.types import Batch, LossTerms, Outputs
+from src.training.teachers import MeasuredTeacher
+from src.types import Batch, Detections, LossTerms, Outputs
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,14 @@ class Objective(Protocol):
         """Run the network on a batch and measure it."""
         ...
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is learned beside the network, as an optimizer's groups."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What a resumed run must have the same, as plain values."""
+        ...
+
 
 class DetectorModule(EvaluatorModule):
     """Trains a detector, and evaluates it as it goes.
@@ -75,7 +84,8 @@ class DetectorModule(EvaluatorModule):
             :mod:`src.training.schedules`.
         scaling: how the learning rate follows the batch size.
 
-    ``monitored`` is the metric by which the best checkpoint is chosen.
+    ``monitored`` is the metric by which the best checkpoint is chosen. ``teacher`` is None unless a
+    derived module has one: it is measured on the same images, once.
 
     The data module of the trainer must give ``batch_size`` and ``resume_at(epoch, batch)`` besides
     what evaluation asks of it.
@@ -99,6 +109,7 @@ class DetectorModule(EvaluatorModule):
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.scaling = scaling
+        self.teacher: MeasuredTeacher | None = None
         self._resumed_at: Position | None = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -151,7 +162,7 @@ class DetectorModule(EvaluatorModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is learned; ``rate_factor`` of a group multiplies the learning rate."""
-        return [{"params": list(self.model.parameters())}]
+        return [{"params": list(self.model.parameters())}, *self.objective.parameter_groups()]
 
     @property
     def images_per_step(self) -> int:
@@ -159,21 +170,46 @@ class DetectorModule(EvaluatorModule):
         loader = self.trainer.datamodule  # type: ignore[attr-defined]
         return loader.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
 
+    # Validation
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        if (
+            self.teacher is not None
+            and self.metric is not None
+            and not self.trainer.sanity_checking
+        ):
+            self.teacher.begin(self.metric.truth, self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
+        if self.teacher is not None:
+            self.teacher.update(batch, self.decoder, self.views)
+        return super().validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        if self.teacher is not None and not self.trainer.sanity_checking:
+            assert self.result is not None  # computed above
+            self.log_dict(self.teacher.compare(self.result))
+
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         metrics = {} if self.result is None else dict(self.result.metrics)
+        teacher = {} if self.teacher is None else {"teacher": self.teacher.state()}
         checkpoint_["featherface"] = checkpoint.metadata(
-            self.model, metrics=metrics, **self.run_settings()
+            self.model, metrics=metrics, **self.run_settings(), **teacher
         )
 
     def run_settings(self) -> dict[str, Any]:
         """Option group -> what it set, as plain values, where a resumed run must have the same."""
-        return {}
+        settings = self.objective.settings()
+        return {"kd": settings} if settings else {}
 
     def facts(self) -> dict[str, Any]:
         """What the record of a run says of its networks, as plain values."""
-        return {"parameters": sum(p.numel() for p in self.model.parameters())}
+        facts: dict[str, Any] = {"parameters": sum(p.numel() for p in self.model.parameters())}
+        return facts if self.teacher is None else {**facts, "teacher": self.teacher.identity()}
 
     def check_resumable(self, checkpoint_: dict[str, Any]) -> None:
         """Refuse to go on from a checkpoint of another network or objective.
@@ -194,6 +230,8 @@ class DetectorModule(EvaluatorModule):
                     f"expected a checkpoint of the configured run to resume from, got one {found}; "
                     f"resume with the {options} options of that run, or start another with run=NAME"
                 )
+        if self.teacher is not None:
+            self.teacher.check(facts["teacher"])
 
     def check_finished(self, how_to_resume: str) -> None:
         """Refuse to take a run for finished that is not.
@@ -204,6 +242,8 @@ class DetectorModule(EvaluatorModule):
 
     def on_load_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         self.check_resumable(checkpoint_)
+        if self.teacher is not None:
+            self.teacher.result = checkpoint_["featherface"]["teacher"]["metrics"]
         self._resumed_at = settle(checkpoint_["loops"])
         self.trainer.datamodule.resume_at(*self._resumed_at)  # type: ignore[attr-defined]
 

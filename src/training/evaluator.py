@@ -60,7 +60,11 @@ class EvaluatorModule(L.LightningModule):
                 torch.distributed.broadcast(buffer, src=0)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_result("val")
+        if self.trainer.sanity_checking:  # of a few images nothing is kept
+            assert self.metric is not None
+            self.metric.reset()
+        else:
+            self._log_result("val")
 
     def on_test_epoch_end(self) -> None:
         self._log_result("test")
@@ -76,7 +80,7 @@ class EvaluatorModule(L.LightningModule):
         self.result = self.metric.compute()
         self.metric.reset()
         self.evaluated_step = self.global_step
-        if stage == "val" and not self.trainer.sanity_checking:
+        if stage == "val":
             shown = "  ".join(
                 f"{level} {100 * self.result.metrics[f'ap_{level}']:.2f}"
                 for level in ("easy", "medium", "hard")

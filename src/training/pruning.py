@@ -1,4 +1,4 @@
-"""The Lightning modules of pruning: a detector whose filters fade out while it trains."""
+"""The Lightning module of pruning: a detector whose filters fade out while it trains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from src.distillation import DistillationObjective
 from src.models import FaceDetector
 from src.pruning import SoftPruner, SoftPruningSpec
 from src.training.detector import DetectorModule, Objective
-from src.training.distillation import DistillationModule
+from src.training.teachers import MeasuredTeacher
 from src.types import Batch
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class PruningModule(DetectorModule):
 
     Args:
         model: the network.
-        objective: what is minimised.
+        objective: what is minimised; where it has a teacher, that is measured, too.
         pruning: what shall go, and when.
         settings: see :class:`DetectorModule`.
     """
@@ -32,9 +32,17 @@ class PruningModule(DetectorModule):
     monitored = "val/pruned_ap"
 
     def __init__(
-        self, model: FaceDetector, objective: Any, *, pruning: SoftPruningSpec, **settings: Any
+        self,
+        model: FaceDetector,
+        objective: Objective,
+        *,
+        pruning: SoftPruningSpec,
+        **settings: Any,
     ) -> None:
         super().__init__(model, objective, **settings)
+        if isinstance(objective, DistillationObjective):
+            objective.connect(model)
+            self.teacher = MeasuredTeacher(objective.teacher)
         self.pruner = SoftPruner(model, pruning)
         self._ranked_epoch = -1
         self._masked_step = -1
@@ -79,6 +87,8 @@ class PruningModule(DetectorModule):
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
+        if self.trainer.sanity_checking:
+            return
         assert self.result is not None  # computed above
         ap = self.result.metrics["ap"] if self.pruner.frozen else float("nan")
         self.log(self.monitored, ap)
@@ -113,16 +123,3 @@ class PruningModule(DetectorModule):
             "parameters": int(self.pruner.cost.parameters(plan.kept)),  # of the result
             "pruning": {"rates": plan.rates, "parameters_before": facts["parameters"]},
         }
-
-
-class DistilledPruningModule(PruningModule, DistillationModule):
-    """Pruning with a teacher beside it: both lifetimes, each unaware of the other."""
-
-
-def pruning_module(
-    model: FaceDetector, objective: Objective, *, pruning: SoftPruningSpec, **settings: Any
-) -> PruningModule:
-    """The module that prunes with ``objective``, whether or not that has a teacher."""
-    with_teacher = isinstance(objective, DistillationObjective)
-    kind = DistilledPruningModule if with_teacher else PruningModule
-    return kind(model, objective, pruning=pruning, **settings)

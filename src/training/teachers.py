@@ -4,16 +4,87 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from src import checkpoint
+from src.detection.decoding import Decoder
+from src.detection.inference import Views, detect
 from src.detection.objective import DetectionObjective
 from src.distillation import DistillationObjective, FeatureTerm, Teacher
 from src.distillation.balance import Balance
+from src.evaluation import WiderAP, WiderResult
+from src.evaluation.ground_truth import ImageTruth
 from src.runs.teachers import TeacherSearch
+from src.types import Batch
 
 log = logging.getLogger(__name__)
+
+
+class MeasuredTeacher:
+    """The teacher of a run, and its AP on the validation images: measured once in the run's life.
+
+    Attributes:
+        result: what :class:`WiderAP` found, by name; None before the first whole validation.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+        self.result: dict[str, float] | None = None
+        self._sha256 = fingerprint(teacher)
+        self._metric: WiderAP | None = None
+
+    def begin(self, truth: Mapping[str, ImageTruth], device: torch.device) -> None:
+        """A whole validation begins."""
+        if self.result is None:
+            self._metric = WiderAP(truth).to(device)
+
+    def update(self, batch: Batch, decoder: Decoder, views: Views) -> None:
+        """Find faces in a batch of that validation, if the AP is not known yet."""
+        if self._metric is not None:
+            found = detect(self.teacher, decoder, batch.images, batch.scales, views)
+            self._metric.update(batch.names, found)
+
+    def compare(self, student: WiderResult) -> dict[str, float]:
+        """Its APs and how far the student lies below them, by their names in the log."""
+        if self._metric is not None:
+            self.result, self._metric = dict(self._metric.compute().metrics), None
+        assert self.result is not None  # begun with the first validation, or in the checkpoint
+        names = ("ap", "ap_easy", "ap_medium", "ap_hard")
+        gaps = {name: self.result[name] - student.metrics[name] for name in names}
+        log.info(
+            "teacher AP %s; gap %s", *(
+                "  ".join(f"{level} {100 * values[f'ap_{level}']:.2f}"
+                          for level in ("easy", "medium", "hard"))
+                for values in (self.result, gaps)
+            ),
+        )  # fmt: skip
+        teacher = {f"val/teacher_{name}": self.result[name] for name in names}
+        return teacher | {f"val/gap_{name}": gap for name, gap in gaps.items()}
+
+    def identity(self) -> dict[str, str]:
+        """File and fingerprint, for the record of the run."""
+        return {"path": self.teacher.name, "sha256": self._sha256}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {**self.identity(), "metrics": self.result}
+
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Refuse to go on with another teacher than that of a checkpoint.
+
+        Raises:
+            ValueError: naming both files.
+        """
+        if state["sha256"] != self._sha256:
+            raise ValueError(
+                f"expected the teacher this run began with ({state['path']}) to resume it, got "
+                f"other weights in {self.teacher.name}; put that file back, or start "
+                "another run with run=NAME"
+            )
 
 
 def distillation_objective(
