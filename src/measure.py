@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.comparison import draw_training
 from src.data.datamodule import FaceDataModule
 from src.models import FaceDetector
 from src.profiling.complexity import complexity
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     """Measure what ``config`` names; writes ``measure.json`` and ``measure.md`` into ``folder``.
+
+    Of the networks that lie in the folder of their training, ``curves.png`` shows how it went.
 
     Returns:
         The content of ``measure.json``: ``networks``, each with ``name``, ``checkpoint``,
@@ -66,6 +69,9 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     (folder / "measure.md").write_text(f"{table}\n\n{lines}\n", encoding="utf-8")
     log.info("medians of %d rounds, %s:\n%s", config.rounds, results["device"], table)
     log.info("table: %s", folder / "measure.md")
+    if runs := runs_of(paths):
+        draw_training(runs, folder / "curves.png")
+        log.info("loss and AP during training: %s", folder / "curves.png")
     return results
 
 
@@ -105,6 +111,13 @@ def names_of(paths: Sequence[str]) -> list[str]:
         same = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({same + 1})" if same else name)
     return names
+
+
+def runs_of(paths: Sequence[str]) -> dict[str, Path]:
+    """Name in the table -> folder of the training, of the files that lie in one with curves."""
+    folders = {name: Path(path).absolute().parent.parent
+               for name, path in zip(names_of(paths), paths, strict=True)}  # fmt: skip
+    return {name: run for name, run in folders.items() if (run / "metrics.csv").exists()}
 
 
 def add_metrics(

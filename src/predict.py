@@ -1,12 +1,13 @@
 """Find faces in photographs and videos: ``python -m src.predict checkpoint=... source=...``.
 
-Writes each picture with boxes, scores and landmarks drawn, and ``predictions.json``; ``--help``
-lists the options.
+Writes each picture with boxes, scores and landmarks drawn, ``sheet.png`` with several of them, and
+``predictions.json``; ``--help`` lists the options.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from src import checkpoint
 from src.cli import command
 from src.detector import Detector
-from src.images.drawing import draw_faces
+from src.images.drawing import contact_sheet, draw_faces
 from src.images.files import find_sources, read_image
 from src.images.video import VIDEO_SUFFIXES, VideoReader, VideoWriter
 from src.runs.files import write_json
@@ -29,6 +30,9 @@ from src.runs.record import record
 from src.types import Detections
 
 log = logging.getLogger(__name__)
+
+_SHOWN = 24
+"""Pictures on the sheet, at most."""
 
 
 def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -50,6 +54,7 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
     )
     record(folder, config)
     entries = []
+    pictures = []
     for file in tqdm(files, unit="file", disable=not sys.stderr.isatty()):
         # The same name and format as the source: two files never share a drawing.
         drawn = folder / "drawn" / (file.relative_to(source) if source.is_dir() else file.name)
@@ -57,6 +62,8 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
         look = _predict_video if file.suffix.lower() in VIDEO_SUFFIXES else _predict_image
         try:
             entries.append({"file": str(file), **look(detector, file, drawn)})
+            if look is _predict_image:
+                pictures.append(drawn)
         except ValueError as error:
             if len(files) > 1:
                 log.warning("left out: %s", error)
@@ -71,6 +78,12 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
         len(files) - len(errors), f", {len(errors)} could not be read" if errors else "",
         folder / "drawn", folder / "predictions.json",
     )  # fmt: skip
+    if len(pictures) > 1:
+        # Spread over all files: those of a folder resemble each other.
+        shown = pictures[:: math.ceil(len(pictures) / _SHOWN)]
+        sheet = contact_sheet([read_image(file) for file in shown], columns=6)
+        cv2.imwrite(str(folder / "sheet.png"), sheet)
+        log.info("%d of the pictures on one sheet: %s", len(shown), folder / "sheet.png")
     return results
 
 

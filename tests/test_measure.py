@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from composing import TINY_DATA, complaint_of, composed
 
 from src import checkpoint
 from src.evaluate import evaluate
-from src.measure import markdown_table, measure, names_of
+from src.measure import markdown_table, measure, names_of, runs_of
 from src.models import featherface_v1
 from src.profiling.complexity import complexity
 
@@ -67,6 +68,22 @@ def test_two_networks(files, tree, tmp_path, caplog):
     assert (folder / "run.json").is_file()
 
 
+def test_draws_the_training_of_networks_that_lie_in_their_run(files, tmp_path, caplog):
+    caplog.set_level("INFO")
+    run = tmp_path / "taught"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copy(files[0], run / "checkpoints" / "best.ckpt")
+    (run / "metrics.csv").write_text("step,train/loss,val/ap\n9,8.0,\n9,,0.25\n")
+    best = str(run / "checkpoints" / "best.ckpt")
+    assert runs_of([files[1], best]) == {"taught": run}
+    folder = tmp_path / "run"
+    options = [f"checkpoints=[{files[1]},{best}]", "measure_ap=false", *QUICK]
+    with composed("measure", folder, *options) as config:
+        measure(config, folder)
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert f"loss and AP during training: {folder / 'curves.png'}" in caplog.text
+
+
 def test_without_ap_no_data_are_asked_for(files, tmp_path):
     folder = tmp_path / "run"
     options = [f"checkpoints={files[1]}", "measure_ap=false", "data.root=/nowhere", *QUICK]
@@ -76,6 +93,7 @@ def test_without_ap_no_data_are_asked_for(files, tmp_path):
     assert "metrics" not in row
     assert "data" not in results
     assert "AP" not in (folder / "measure.md").read_text()
+    assert not (folder / "curves.png").exists()
 
 
 def test_the_table():

@@ -53,6 +53,7 @@ def test_one_image(run, tmp_path):
         assert y1 < y2
         assert 0.3 <= face["score"] <= 1
         assert np.shape(face["landmarks"]) == (5, 2)
+    assert not (folder / "sheet.png").exists()  # one picture needs none
     drawn = cv2.imread(str(folder / "drawn" / "photo.png"))
     assert drawn.shape == (48, 64, 3)
     assert not np.array_equal(drawn, picture())
@@ -91,6 +92,21 @@ def test_a_folder_with_a_damaged_file_keeps_the_rest(run, tmp_path, caplog):
     assert sorted(drawn) == ["a.jpg", "a.png", "deep/er/B.JPG"]
     assert f"left out: {errors[0]}" in caplog.text
     assert f"3 files, 2 could not be read; pictures in {folder / 'drawn'}" in caplog.text
+    assert f"3 of the pictures on one sheet: {folder / 'sheet.png'}" in caplog.text
+    assert cv2.imread(str(folder / "sheet.png")).shape == (328, 3 * 324 + 4, 3)
+
+
+def test_the_sheet_shows_images_from_the_whole_folder(run, tmp_path):
+    source = tmp_path / "photos"
+    source.mkdir()
+    for number in range(50):  # each a little brighter
+        image = np.full((32, 32, 3), 5 * number, dtype=np.uint8)
+        cv2.imwrite(str(source / f"{number:02}.png"), image)
+    _, folder = run(source, "decoder.score_threshold=1")
+    sheet = cv2.imread(str(folder / "sheet.png"))
+    assert sheet.shape == (3 * 324 + 4, 6 * 324 + 4, 3)
+    shown = sheet[160::324, 160::324, 0].ravel().tolist()
+    assert shown[:17] == [5 * number for number in range(0, 50, 3)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Nothing here imports PyTorch: a report is made of files.
 """
 
 from src.comparison.compare import Comparison, Row, compare_settings
+from src.comparison.curves import draw_training
 from src.comparison.grouping import Grouping, Setting, group_runs
 from src.comparison.picture import draw_comparison
 from src.comparison.table import main_table, markdown
@@ -18,6 +19,7 @@ __all__ = [
     "Setting",
     "compare_settings",
     "draw_comparison",
+    "draw_training",
     "group_runs",
     "main_table",
     "markdown",

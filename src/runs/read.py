@@ -133,7 +133,7 @@ def _read(folder: Path) -> Run:
     metrics = _json(folder / "metrics.json")
     config = _yaml(folder / "config.yaml")
     provenance = _json(folder / "run.json")
-    rows = list(_rows(folder / "metrics.csv"))
+    rows = list(metric_rows(folder / "metrics.csv"))
     last = max((step for step, _ in rows), default=None)
     return Run(
         folder=folder,
@@ -189,8 +189,11 @@ def _precisions(metrics: Mapping[str, Any], file: Path) -> dict[str, float]:
     return found
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    """Index of the optimizer step, from 0, and the finite numbers of each whole line."""
+def metric_rows(file: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """Lines of ``metrics.csv``: the index of the optimizer step, from 0, and the finite numbers.
+
+    None where there is no such file.
+    """
     if not file.exists():
         return
     with file.open(newline="", encoding="utf-8") as stream:
