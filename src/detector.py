@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from src import checkpoint
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
+from src.images.resize import fit_long_side
 from src.models import FaceDetector
 from src.profiling.devices import find_device
 from src.types import Detections
@@ -68,13 +68,9 @@ class Detector:
             raise ValueError(
                 f"expected uint8 pixels and no empty side, got {image.dtype} {image.shape}"
             )
-        scale = 1.0
+        scale = (1.0, 1.0)
         if self.long_side is not None:
-            scale = self.long_side / max(image.shape[:2])
-            size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-            image = cv2.resize(
-                image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            )
+            image, scale = fit_long_side(image, self.long_side)
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
         (found,) = detect(
             self.model, self.decoder, pixels.to(self.device), torch.tensor([scale]), self.views

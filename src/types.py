@@ -67,7 +67,7 @@ class Batch(NamedTuple):
     targets: Targets
     names: tuple[str, ...]
     scales: Tensor
-    """[B] float32: pixels of the network input per pixel of the original image."""
+    """[B, 2] float32: pixels of the network input per pixel of the original image, x and y."""
 
 
 class Outputs(NamedTuple):

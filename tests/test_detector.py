@@ -8,12 +8,17 @@ import pytest
 import torch
 
 from src import checkpoint
+from src.data.dataset import EvaluationDataset, collate_evaluation
+from src.data.widerface import Annotation
 from src.detection.boxes import pairwise_iou
+from src.detection.coding import encode_boxes, encode_landmarks
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
+from src.detection.priors import PriorSpec, make_priors
 from src.detector import Detector, load_detector
 from src.evaluation import read_predictions
 from src.models import featherface_v1
+from src.types import Faces, Outputs
 
 
 def load(weights, **options):
@@ -24,7 +29,7 @@ def picture(height=80, width=120):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("size", [(80, 120), (1, 1), (17, 1000), (33, 31)])
+@pytest.mark.parametrize("size", [(80, 120), (1, 1), (17, 1000), (3, 1000), (33, 31)])
 @pytest.mark.parametrize("long_side", [None, 64])
 def test_any_size(weights, size, long_side):
     boxes, scores, landmarks = load(weights, long_side=long_side)(picture(*size))
@@ -55,7 +60,7 @@ def test_images_of_a_batch_do_not_touch_each_other(weights):
     detector, images = load(weights), [picture(), 255 - picture()]
     pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
     with torch.inference_mode():
-        together = detect(detector.model, detector.decoder, pixels, torch.ones(2), Views())
+        together = detect(detector.model, detector.decoder, pixels, torch.ones(2, 2), Views())
     for image, found in zip(images, together, strict=True):
         for a, b in zip(detector(image), found, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
@@ -67,6 +72,63 @@ def test_long_side_answers_in_pixels_of_the_image(weights):
     expected, found = load(weights)(small), load(weights, long_side=60)(image)
     torch.testing.assert_close(found.boxes, 2 * expected.boxes)
     torch.testing.assert_close(found.landmarks, 2 * expected.landmarks)
+
+
+class FindsOnePlace(torch.nn.Module):
+    """A stand-in network: one face, always at the same place of its input; keeps what it saw."""
+
+    priors = PriorSpec()
+    place = torch.tensor([0.1, 0.75, 0.2, 0.98])  # (x1, y1, x2, y2), fractions of the sides
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.seen.append(pixels)
+        return pixels.float()
+
+    def forward(self, images: torch.Tensor) -> Outputs:
+        size = images.shape[-2:]
+        box = self.place * torch.tensor([size[1], size[0]] * 2)
+        priors, variances = make_priors(self.priors, *size), self.priors.variances
+        logits = torch.tensor([5.0, -5.0]).repeat(len(images), len(priors), 1)
+        logits[:, 0, 1] = 10.0
+        points = box.view(1, 2, 2)[:, [0, 1, 0, 1, 0]]
+        return Outputs(
+            encode_boxes(box, priors, variances).expand(len(images), -1, -1),
+            logits,
+            encode_landmarks(points, priors, variances).expand(len(images), -1, -1),
+        )
+
+
+@pytest.mark.parametrize("views", [Views(), Views((0.73, 1.0, 1.31))])
+@pytest.mark.parametrize("long_side", [None, 320, 64])
+@pytest.mark.parametrize("size", [(427, 1023), (1023, 427), (3, 1000)])
+def test_faces_come_back_to_where_they_are(size, long_side, views):
+    expected = FindsOnePlace.place * torch.tensor([size[1], size[0]] * 2)
+    detector = Detector(FindsOnePlace(), long_side=long_side, views=views, device="cpu")
+    boxes, _, landmarks = detector(picture(*size))
+    torch.testing.assert_close(boxes, expected[None], atol=0.01, rtol=0)
+    torch.testing.assert_close(landmarks[0, :2].flatten(), expected, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("long_side", [None, 320])
+def test_the_pixels_and_faces_of_the_evaluation(tmp_path, long_side):
+    cv2.imwrite(str(tmp_path / "a.png"), picture(427, 1023))
+    box = FindsOnePlace.place.numpy() * np.tile([1023, 427], 2).astype(np.float32)
+    faces = Faces(box[None], np.zeros((1, 5, 2), np.float32), *np.zeros((2, 1), dtype=bool))
+    annotation = Annotation("event/a.png", tmp_path / "a.png", faces)
+    batch = collate_evaluation([EvaluationDataset([annotation], long_side)[0]])
+    network = FindsOnePlace()
+    detector = Detector(network, long_side=long_side, device="cpu")
+    found = detector(picture(427, 1023))
+    assert torch.equal(network.seen[0], batch.images)
+    (measured,) = detect(network, detector.decoder, batch.images, batch.scales, Views())
+    assert all(torch.equal(a, b) for a, b in zip(found, measured, strict=True))
+    there = batch.targets.boxes / batch.scales.repeat(1, 2)
+    torch.testing.assert_close(there, torch.from_numpy(box[None]), atol=0.01, rtol=0)
+    torch.testing.assert_close(found.boxes, there, atol=0.01, rtol=0)
 
 
 def test_flipped_views_make_it_blind_to_left_and_right(weights):

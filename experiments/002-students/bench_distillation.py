@@ -79,7 +79,7 @@ def random_batch(images: int, size: int) -> Batch:
             image_index=torch.arange(faces) // 8,
         ),
         names=("event/image.jpg",) * images,
-        scales=torch.ones(images),
+        scales=torch.ones(images, 2),
     )
 
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from src.data.dataset import load_sample
 from src.data.sampling import sample_generator
-from src.data.transforms import Transform
+from src.data.transforms import Transform, scaled
 from src.data.widerface import Annotation, Reading, Split, inspect_split
 from src.evaluation.ground_truth import read_ground_truth
 from src.images.drawing import ORANGE, contact_sheet, draw_faces
 from src.images.files import IMAGE_SUFFIXES, read_image
+from src.images.resize import fit_long_side
 from src.report.charts import new_chart, save_chart
 from src.types import Sample
 
@@ -257,12 +258,12 @@ def _decodable(annotations: Iterable[Annotation]) -> list[Sample]:
 
 
 def _picture(sample: Sample) -> np.ndarray:
-    image, faces = sample.image, sample.faces
-    scale = min(1.0, _PICTURE_SIDE / max(image.shape[:2]))
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    long_side = min(_PICTURE_SIDE, max(sample.image.shape[:2]))
+    image, scale = fit_long_side(sample.image, long_side)
+    faces = scaled(sample.faces, scale)
     keep = ~faces.ignore
-    image = draw_faces(image, faces.boxes[keep] * scale, landmarks=faces.landmarks[keep] * scale)
-    return draw_faces(image, faces.boxes[~keep] * scale, colour=ORANGE)
+    image = draw_faces(image, faces.boxes[keep], landmarks=faces.landmarks[keep])
+    return draw_faces(image, faces.boxes[~keep], colour=ORANGE)
 
 
 def _plot_sizes(report: TreeReport, path: Path) -> Path:

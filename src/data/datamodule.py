@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from src.data.dataset import EvaluationDataset, FaceDataset, collate, collate_evaluation
 from src.data.sampling import EpochSampler, held_out
-from src.data.transforms import LongSide, Transform
+from src.data.transforms import Transform
 from src.data.widerface import Annotation, Reading, Split, read_split
 from src.evaluation.ground_truth import ImageTruth, read_ground_truth, truth_from_boxes
 from src.synthetic import SyntheticSpec, generate, is_complete
@@ -76,6 +76,7 @@ class FaceDataModule(L.LightningDataModule):
             1,
             image_size=image_size,
             batch_size=batch_size,
+            val_long_side=val_long_side,
             val_batch_size=val_batch_size,
             num_train_images=num_train_images,
             num_val_images=num_val_images,
@@ -99,8 +100,8 @@ class FaceDataModule(L.LightningDataModule):
         self.generator = generator
         self.val_split = val_split
         self.num_held_out = num_held_out
-        self.resize = None if val_long_side is None else LongSide(val_long_side)
-        self.val_batch_size = 1 if self.resize is None else val_batch_size
+        self.val_long_side = val_long_side
+        self.val_batch_size = 1 if val_long_side is None else val_batch_size
         if self.val_batch_size != val_batch_size:
             logger.warning(
                 "data.val_batch_size=%d has no effect: images keep their original sizes, one per "
@@ -210,7 +211,7 @@ class FaceDataModule(L.LightningDataModule):
         """Batches of validation images with their scales; every image on exactly one process."""
         rank, world_size = self._place()
         return self._loader(
-            EvaluationDataset(self.val_annotations[rank::world_size], self.resize),
+            EvaluationDataset(self.val_annotations[rank::world_size], self.val_long_side),
             batch_size=self.val_batch_size,
             collate_fn=collate_evaluation,
         )

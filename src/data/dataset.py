@@ -10,10 +10,14 @@ import torch
 from torch.utils.data import Dataset
 
 from src.data.sampling import sample_generator
-from src.data.transforms import LongSide, Transform
+from src.data.transforms import Transform, scaled
 from src.data.widerface import Annotation
 from src.images.files import read_image
+from src.images.resize import fit_long_side
 from src.types import MEAN_BGR, Batch, Sample, Targets
+
+Scale = tuple[float, float]
+"""Pixels of an image per pixel of the original, along x and y."""
 
 
 class FaceDataset(Dataset[Sample]):
@@ -47,26 +51,27 @@ class FaceDataset(Dataset[Sample]):
         return self.transform(sample, sample_generator(self.seed, epoch, index))
 
 
-class EvaluationDataset(Dataset[tuple[Sample, float]]):
+class EvaluationDataset(Dataset[tuple[Sample, Scale]]):
     """Images for measuring: only scaled, and together with their scale.
 
     Args:
         annotations: images and faces.
-        resize: None keeps the original size.
+        long_side: scale each to this longer side, pixels; None keeps the original size.
     """
 
-    def __init__(self, annotations: Sequence[Annotation], resize: LongSide | None) -> None:
+    def __init__(self, annotations: Sequence[Annotation], long_side: int | None) -> None:
         self.annotations = annotations
-        self.resize = resize
+        self.long_side = long_side
 
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def __getitem__(self, index: int) -> tuple[Sample, float]:
+    def __getitem__(self, index: int) -> tuple[Sample, Scale]:
         sample = load_sample(self.annotations[index])
-        if self.resize is None:
-            return sample, 1.0
-        return self.resize(sample), self.resize.scale(*sample.image.shape[:2])
+        if self.long_side is None:
+            return sample, (1.0, 1.0)
+        image, scale = fit_long_side(sample.image, self.long_side)
+        return sample._replace(image=image, faces=scaled(sample.faces, scale)), scale
 
 
 def load_sample(annotation: Annotation) -> Sample:
@@ -74,14 +79,14 @@ def load_sample(annotation: Annotation) -> Sample:
     return Sample(read_image(annotation.path), annotation.faces, annotation.name)
 
 
-def collate(samples: Sequence[Sample], scales: Sequence[float] | None = None) -> Batch:
+def collate(samples: Sequence[Sample], scales: Sequence[Scale] | None = None) -> Batch:
     """Join samples into a batch.
 
     Args:
         samples: at least one; images of differing size are padded right and below with the mean
             colour.
-        scales: pixels of each image per pixel of the original. None for augmented images, which
-            no single scale brings back to the original; the batch then says 1.
+        scales: of each image. None for augmented images, which no scale brings back to the
+            original; the batch then says 1.
     """
     heights, widths = zip(*(sample.image.shape[:2] for sample in samples), strict=True)
     height, width = max(heights), max(widths)
@@ -104,11 +109,11 @@ def collate(samples: Sequence[Sample], scales: Sequence[float] | None = None) ->
             image_index=torch.repeat_interleave(torch.tensor(counts)),
         ),
         names=tuple(sample.name for sample in samples),
-        scales=torch.tensor([1.0] * len(samples) if scales is None else scales).float(),
+        scales=torch.tensor([(1.0, 1.0)] * len(samples) if scales is None else scales),
     )
 
 
-def collate_evaluation(items: Sequence[tuple[Sample, float]]) -> Batch:
+def collate_evaluation(items: Sequence[tuple[Sample, Scale]]) -> Batch:
     """Join the items of an :class:`EvaluationDataset` into a batch."""
     samples, scales = zip(*items, strict=True)
     return collate(samples, scales)

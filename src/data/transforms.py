@@ -1,4 +1,4 @@
-"""Training augmentation of RetinaFace and the resizing of evaluation, in numpy and OpenCV.
+"""Training augmentation of RetinaFace, in numpy and OpenCV.
 
 Every transform takes a sample and a random generator and returns a new sample; the input is never
 modified, though pixels that did not change may be shared with it. Images stay uint8 throughout.
@@ -17,6 +17,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from src.images.resize import resize
 from src.types import MEAN_BGR, MIRRORED_LANDMARKS, Faces, Sample
 
 _INTERPOLATIONS = (
@@ -245,46 +246,20 @@ class Resize:
     min_face: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_size(self.size, "data.image_size")
+        if self.size < 1:
+            raise ValueError(
+                f"expected a size of at least 1 pixel, got {self.size}; set data.image_size"
+            )
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
         if self.random_interpolation:
             method = _INTERPOLATIONS[rng.integers(len(_INTERPOLATIONS))]
+            image = cv2.resize(sample.image, (self.size, self.size), interpolation=method)
         else:
-            method = _plain_interpolation(self.size / max(height, width))
-        image = cv2.resize(sample.image, (self.size, self.size), interpolation=method)
-        factors = np.array([self.size / width, self.size / height], dtype=np.float32)
-        return sample._replace(image=image, faces=_scaled(sample.faces, factors, self.min_face))
-
-
-@dataclass(frozen=True)
-class LongSide:
-    """Scale the image so that its longer side has a given length; for evaluation, deterministic.
-
-    Args:
-        size: longer side of the result, pixels.
-    """
-
-    size: int
-
-    def __post_init__(self) -> None:
-        _check_size(self.size, "data.val_long_side")
-
-    def scale(self, height: int, width: int) -> float:
-        """Pixels of the result per pixel of an image of this size."""
-        return self.size / max(height, width)
-
-    def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Sample:
-        scale = self.scale(*sample.image.shape[:2])
-        if scale == 1:
-            return sample
-        # Factors and not a size: the short side is rounded, and a factor recomputed from the
-        # rounded length would differ from the scale that brings detections back.
-        image = cv2.resize(
-            sample.image, None, fx=scale, fy=scale, interpolation=_plain_interpolation(scale)
-        )
-        return sample._replace(image=image, faces=_scaled(sample.faces, np.float32(scale), 0.0))
+            image = resize(sample.image, self.size, self.size)
+        scale = self.size / width, self.size / height
+        return sample._replace(image=image, faces=scaled(sample.faces, scale, self.min_face))
 
 
 def _first_holding_a_face(
@@ -312,8 +287,9 @@ def _moved(faces: Faces, boxes: np.ndarray, landmarks: np.ndarray) -> Faces:
     return faces._replace(boxes=boxes.astype(np.float32), landmarks=landmarks.astype(np.float32))
 
 
-def _scaled(faces: Faces, factors: np.ndarray | np.float32, min_face: float) -> Faces:
-    pair = np.broadcast_to(factors, 2)
+def scaled(faces: Faces, scale: tuple[float, float], min_face: float = 0.0) -> Faces:
+    """Faces of an image whose x and y were scaled; shorter sides below ``min_face`` are dropped."""
+    pair = np.array(scale, dtype=np.float32)
     faces = _moved(faces, faces.boxes * np.tile(pair, 2), faces.landmarks * pair)
     return _choose(faces, _at_least(faces.boxes, min_face))
 
@@ -327,15 +303,6 @@ def _rounded(levels: np.ndarray) -> np.ndarray:
     return np.clip(levels, 0, 255).astype(np.uint8)
 
 
-def _plain_interpolation(scale: float) -> int:
-    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-
-
 def _check_probability(p: float) -> None:
     if not 0 <= p <= 1:
         raise ValueError(f"expected a probability of 0 to 1, got p={p}")
-
-
-def _check_size(size: int, setting: str) -> None:
-    if size < 1:
-        raise ValueError(f"expected a size of at least 1 pixel, got {size}; set {setting}")

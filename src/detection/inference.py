@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from torch import Tensor
 from src.detection.decoding import Candidates, Decoder, merge
 from src.detection.objective import Network
 from src.types import MIRRORED_LANDMARKS, Detections
+
+Found = TypeVar("Found", Candidates, Detections)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ def detect(
         network: the detector.
         decoder: thresholds.
         images: pixels, shape [B, 3, H, W], uint8.
-        scales: shape [B]: input pixels per original pixel; detections come back in original pixels.
+        scales: shape [B, 2]: input pixels per original pixel along x and y; detections come back in
+            original pixels.
         views: which versions of each image to look at.
 
     Returns:
@@ -56,13 +60,12 @@ def detect(
             found = decoder.candidates(outputs, network.priors, height, width)
             if flip:
                 found = _mirror(found, width)
-            factor = images.shape[-1] / width
-            parts.append(found._replace(
-                boxes=found.boxes * factor, landmarks=found.landmarks * factor
-            ))  # fmt: skip
+            # Sides are rounded: the scale asked for is not quite that of either axis.
+            rounded = width / images.shape[-1], height / images.shape[-2]
+            parts.append(_original(found, scales.new_tensor(rounded, device=images.device)))
     merged = parts[0] if len(parts) == 1 else merge(parts)
     return [
-        found._replace(boxes=found.boxes / scale, landmarks=found.landmarks / scale)
+        _original(found, scale)
         for found, scale in zip(decoder.suppress(merged), scales.to(images.device), strict=True)
     ]
 
@@ -70,6 +73,11 @@ def detect(
 def _resize(images: Tensor, scale: float) -> Tensor:
     size = [max(1, round(side * scale)) for side in images.shape[-2:]]
     return F.interpolate(images.to(torch.float32), size=size, mode="bilinear", antialias=scale < 1)
+
+
+def _original(found: Found, scale: Tensor) -> Found:
+    """Undo a scale [2] of x and y."""
+    return found._replace(boxes=found.boxes / scale.repeat(2), landmarks=found.landmarks / scale)
 
 
 def _mirror(found: Candidates, width: int) -> Candidates:

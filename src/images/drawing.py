@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from src.images.resize import fit_long_side
+
 GREEN = (80, 220, 60)
 """BGR."""
 ORANGE = (0, 150, 255)
@@ -87,15 +89,12 @@ def contact_sheet(
     shape = (rows * (tile + gap) + gap, columns * (tile + gap) + gap, 3)
     sheet = np.full(shape, _SHEET_BACKGROUND, dtype=np.uint8)
     for index, image in enumerate(images):
-        scale = tile / max(image.shape[:2])
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        small = cv2.resize(
-            image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        )
+        small, _ = fit_long_side(image, tile)
+        height, width = small.shape[:2]
         row, column = divmod(index, columns)
-        top = gap + row * (tile + gap) + (tile - size[1]) // 2
-        left = gap + column * (tile + gap) + (tile - size[0]) // 2
-        sheet[top : top + size[1], left : left + size[0]] = small
+        top = gap + row * (tile + gap) + (tile - height) // 2
+        left = gap + column * (tile + gap) + (tile - width) // 2
+        sheet[top : top + height, left : left + width] = small
     return sheet
 
 

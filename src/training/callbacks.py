@@ -75,7 +75,7 @@ class Pictures(L.Callback):
             self._drawn.append(
                 draw_faces(
                     image,
-                    (found.boxes[shown] * scale).cpu().numpy(),
+                    (found.boxes[shown] * scale.repeat(2)).cpu().numpy(),
                     scores=found.scores[shown].cpu().numpy(),
                     landmarks=(found.landmarks[shown] * scale).cpu().numpy(),
                 )

@@ -44,6 +44,16 @@ def test_a_sound_tree_has_no_errors(small_tree: Path, tmp_path: Path) -> None:
         assert picture.std() > 5
 
 
+def test_very_thin_images_have_pictures(tree, row: Callable[..., str], tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        tree.retinaface(split, {f"0--A/{split}.png": [row("0 0 3 1")]}, images=False)
+        tree.image(tree.root / split / "images" / "0--A" / f"{split}.png", height=1, width=3000)
+    errors, _ = checked(tree.root, tmp_path / "run")
+    assert errors == 0
+    sheet = cv2.imread(str(tmp_path / "run" / "labels.png"))
+    assert (sheet != sheet[0, 0]).any(axis=(1, 2)).sum() >= 1  # one row of pixels
+
+
 def test_every_fault_is_listed(tree, row: Callable[..., str], tmp_path: Path) -> None:
     names = [f"0--A/{letter}.jpg" for letter in "abcdef"]
     tree.retinaface(

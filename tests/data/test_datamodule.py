@@ -19,7 +19,6 @@ from src.data.dataset import EvaluationDataset, FaceDataset, collate
 from src.data.transforms import (
     ColourDistortion,
     Compose,
-    LongSide,
     PadToSquare,
     RandomMirror,
     RandomSquareCrop,
@@ -71,7 +70,7 @@ def test_collate_concatenates_faces_and_says_whose_they_are(
     assert targets.has_landmarks.dtype == targets.ignore.dtype == torch.bool
     expected = np.concatenate([sample.faces.boxes for sample in samples])
     np.testing.assert_array_equal(targets.boxes.numpy(), expected)
-    assert batch.scales.tolist() == [1, 1, 1]
+    assert batch.scales.tolist() == [[1, 1]] * 3
 
 
 def test_collate_without_any_face(make_sample: Callable[..., Sample]) -> None:
@@ -85,7 +84,7 @@ def test_collate_pads_right_and_below_with_the_mean_colour(
     make_sample: Callable[..., Sample],
 ) -> None:
     samples = [make_sample(height=20, width=30), make_sample(height=25, width=16)]
-    batch = collate(samples, [0.5, 2.0])
+    batch = collate(samples, [(0.5, 0.25), (2.0, 1.0)])
     assert batch.images.shape == (2, 3, 25, 30)
     mean = torch.tensor(MEAN_BGR, dtype=torch.uint8)[:, None, None]
     assert (batch.images[0, :, 20:] == mean).all()
@@ -93,7 +92,7 @@ def test_collate_pads_right_and_below_with_the_mean_colour(
     np.testing.assert_array_equal(
         batch.images[1, :, :, :16].permute(1, 2, 0).numpy(), samples[1].image
     )
-    assert batch.scales.tolist() == [0.5, 2.0]
+    assert batch.scales.tolist() == [[0.5, 0.25], [2, 1]]
 
 
 # --- datasets ----------------------------------------------------------------------------------
@@ -121,11 +120,16 @@ def test_evaluation_images_carry_their_scale(small_tree: Path) -> None:
     annotations = read_annotations(small_tree, "val")
     original, scale = EvaluationDataset(annotations, None)[1]
     assert original.image.shape == (60, 80, 3)
-    assert scale == 1
-    sample, scale = EvaluationDataset(annotations, LongSide(40))[1]
+    assert scale == (1, 1)
+    sample, scale = EvaluationDataset(annotations, 40)[1]
     assert sample.image.shape == (30, 40, 3)
-    assert scale == 0.5
+    assert scale == (0.5, 0.5)
     np.testing.assert_allclose(sample.faces.boxes, original.faces.boxes / 2)
+    sample, scale = EvaluationDataset(annotations, 41)[1]
+    assert sample.image.shape == (31, 41, 3)
+    assert scale == (41 / 80, 31 / 60)
+    expected = original.faces.boxes * np.tile(scale, 2)
+    np.testing.assert_allclose(sample.faces.boxes, expected, rtol=1e-6)
 
 
 def test_a_file_that_does_not_decode_is_named(tmp_path: Path) -> None:
@@ -190,7 +194,7 @@ def test_validation_at_a_long_side_is_batched(small_tree: Path) -> None:
     data = make_data(small_tree, val_long_side=40, val_batch_size=2)
     first, second = data.val_dataloader()
     assert first.images.shape == (2, 3, 30, 40)
-    assert second.scales.tolist() == [0.5]
+    assert second.scales.tolist() == [[0.5, 0.5]]
 
 
 def test_a_batch_size_without_effect_is_said(
@@ -274,7 +278,7 @@ def test_setup_stops_at_a_fault_before_training(small_tree: Path) -> None:
         ({"batch_size": 0}, "expected data.batch_size of at least 1, got 0"),
         ({"num_workers": -1}, "expected data.num_workers of at least 0, got -1"),
         ({"num_train_images": 0}, "expected data.num_train_images of at least 1, got 0"),
-        ({"val_long_side": 0}, "got 0; set data.val_long_side"),
+        ({"val_long_side": 0}, "data.val_long_side of at least 1, got 0"),
         ({"val_split": "test"}, "'train', 'val' or 'held_out', got 'test'"),
     ],
 )

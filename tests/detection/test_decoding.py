@@ -131,7 +131,7 @@ def scene() -> torch.Tensor:
     "views", [Views(), Views(flip=True), Views((1.0, 2.0)), Views((2.0,), True)]
 )
 def test_views_see_the_same_faces(views):
-    found = detect(Painted([100, 200]), Decoder(), scene(), torch.ones(2), views)
+    found = detect(Painted([100, 200]), Decoder(), scene(), torch.ones(2, 2), views)
     assert len(found[1].boxes) == 0
     torch.testing.assert_close(found[0].boxes, torch.tensor(BOXES).float(), atol=1.0, rtol=0)
     assert found[0].scores.diff().lt(0).all()
@@ -140,8 +140,11 @@ def test_views_see_the_same_faces(views):
 
 
 def test_detections_come_back_in_original_pixels():
-    found = detect(Painted([100, 200]), Decoder(), scene(), torch.tensor([0.5, 1.0]), Views())
-    torch.testing.assert_close(found[0].boxes, 2 * torch.tensor(BOXES).float())
+    scales = torch.tensor([[0.5, 0.25], [1.0, 1.0]])
+    found = detect(Painted([100, 200]), Decoder(), scene(), scales, Views())
+    expected = torch.tensor(BOXES).float() * torch.tensor([2, 4, 2, 4])
+    torch.testing.assert_close(found[0].boxes, expected)
+    torch.testing.assert_close(found[0].landmarks[:, 0], expected[:, :2])  # the left eye
 
 
 def test_thresholds_and_limits():

@@ -65,5 +65,5 @@ def batch() -> Batch:
             image_index=torch.tensor([0, 0]),
         ),
         names=("a/a.jpg", "a/b.jpg"),
-        scales=torch.ones(2),
+        scales=torch.ones(2, 2),
     )

@@ -1,0 +1,33 @@
+"""Images at another size: one method for training, measuring, predicting and pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Stretch an image to a size: area averaging where the longer side shrinks, else bilinear."""
+    shrinks = max(width, height) < max(image.shape[:2])
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=method)
+
+
+def fit_long_side(image: np.ndarray, long_side: int) -> tuple[np.ndarray, tuple[float, float]]:
+    """Scale an image so that its longer side has a given length.
+
+    Args:
+        image: [H, W, C].
+        long_side: of the result, pixels, at least 1.
+
+    Returns:
+        The scaled image, or the image itself where it has that length, and the pixels of the result
+        per pixel of the image along x and y. The two differ a little, since sides are rounded, and
+        a lot where a very thin image keeps its last row.
+    """
+    height, width = image.shape[:2]
+    factor = long_side / max(height, width)
+    if factor == 1:
+        return image, (1.0, 1.0)
+    columns, rows = (max(1, round(side * factor)) for side in (width, height))
+    return resize(image, columns, rows), (columns / width, rows / height)
