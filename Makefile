@@ -32,10 +32,16 @@ $(STUDENT): $(TEACHER)
 	$(BIN)/python -m src.train experiment=demo_student run=demo_student resume=true
 
 demo: $(STUDENT) ## teacher, distilled student, search, pruned student, one table: ten minutes on two cores
-	$(BIN)/python -m src.sweep_pruning search=demo study=demo hydra.sweeper.n_trials=8
+	$(BIN)/python -m src.sweep_pruning search=demo study=demo hydra.sweeper.n_trials=9
 	$(BIN)/python -m src.train experiment=demo_pruned pruning=outputs/sweeps/demo/best run=demo_pruned resume=true
-	$(BIN)/python -m src.measure data=demo checkpoints=[outputs/train/demo_teacher/checkpoints/best.ckpt,outputs/train/demo_student/checkpoints/best.ckpt,outputs/train/demo_pruned/checkpoints/best.ckpt]
-	$(BIN)/python -m src.predict checkpoint=outputs/train/demo_pruned/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3
+	$(BIN)/python -m src.measure data=demo checkpoints=[outputs/train/demo_teacher/checkpoints/best.ckpt,outputs/train/demo_student/checkpoints/best.ckpt,outputs/train/demo_pruned/checkpoints/best.ckpt] hydra.run.dir=outputs/measure/demo
+	$(BIN)/python -m src.predict checkpoint=outputs/train/demo_pruned/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3 hydra.run.dir=outputs/predict/demo
+	@echo
+	@echo "the table      outputs/measure/demo/measure.md"
+	@echo "the training   outputs/measure/demo/curves.png"
+	@echo "the search     outputs/sweeps/demo/report.html"
+	@echo "the faces      outputs/predict/demo/sheet.png"
+	@echo "next           $(BIN)/python -m src.predict checkpoint=outputs/train/demo_pruned/checkpoints/best.ckpt source=YOUR_PHOTOS"
 
 SEARCH ?= demo
 STUDY  ?= first
