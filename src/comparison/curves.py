@@ -35,11 +35,11 @@ def draw_training(runs: Mapping[str, Path], path: Path) -> None:
         ap = [(step + 1, 100 * row["val/ap"]) for step, row in rows if "val/ap" in row]
         losses.plot(*_means(loss), color=color, label=name)
         precisions.plot(*np.array(ap).reshape(-1, 2).T, color=color, marker="o", label=name)
-    losses.set(title="loss on the labels, training", yscale="log")
+    losses.set(title="loss on the labels, training")
     precisions.set(title="AP mean, %, validation")
     for axes in (losses, precisions):
         axes.set(xlabel="optimizer steps")
-        axes.grid(color="0.9", which="both")
+        axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
     losses.legend(frameon=False)
     save_chart(figure, path)
