@@ -26,13 +26,14 @@ def store_option_files(arguments: Sequence[str]) -> None:
 
     A value with a ``/`` names a file, with or without ``.yaml``, relative to the working folder;
     without a ``# @package`` line its content goes where that of the group's own options does. What
-    is no file is left to Hydra.
+    is no file is left to Hydra. In a list such as ``pruning=[soft,outputs/sweeps/demo/best]`` later
+    options win, so a file that sets what its group sets must come last.
 
     Args:
         arguments: of the command line.
 
     Raises:
-        ValueError: a file is not YAML, or no table of settings.
+        ValueError: a file is not YAML, or no table of settings, or what it sets would be lost.
     """
     parser = OverridesParser.create()
     for argument in arguments:
@@ -43,11 +44,16 @@ def store_option_files(arguments: Sequence[str]) -> None:
         group = override.key_or_group
         if group.startswith("hydra") or not (CONF / group).is_dir():
             continue
-        for path in _paths(override):
+        for path, after in _paths(override):
             file = yaml_file(path)
             if file.is_file():
                 *folders, name = [part for part in path.split("/") if part]
                 content, package = _read_option(file, group)
+                if after and group in content:
+                    raise ValueError(
+                        f"expected {path} behind {after} in {group}=[...], because later options "
+                        f"win; got it before; set {group}=[{after},{path}]"
+                    )
                 ConfigStore.instance().store(
                     name, content, group="/".join([group, *folders]), package=package
                 )
@@ -63,14 +69,18 @@ def one_line(error: Exception) -> str:
     return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
-def _paths(override: Override) -> Iterator[str]:
-    """The values of an override, or of a sweep over it, that have a slash."""
+def _paths(override: Override) -> Iterator[tuple[str, str]]:
+    """The values of an override, or of a sweep over it, that have a slash.
+
+    Each with the group's own options that follow it in the same list, as text.
+    """
     value = override.value()
     for each in value.list if isinstance(value, ChoiceSweep) else [value]:
-        for text in each if isinstance(each, list) else [each]:
-            text = text.text if isinstance(text, QuotedString) else text
-            if isinstance(text, str) and "/" in text:
-                yield text
+        values = each if isinstance(each, list) else [each]
+        texts = [str(o.text if isinstance(o, QuotedString) else o) for o in values]
+        for number, text in enumerate(texts):
+            if "/" in text:
+                yield text, ",".join(o for o in texts[number + 1 :] if "/" not in o)
 
 
 def _read_option(file: Path, group: str) -> tuple[Any, str | None]:

@@ -7,15 +7,19 @@ import json
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from src import checkpoint
+from src.cli.options import store_option_files
+from src.cli.settings import check_types
 from src.evaluate import evaluate
 from src.models import build_model, featherface_v1, wiring_of
 from src.profiling.complexity import complexity
-from src.pruning import Masks
-from src.train import train
-from src.training import DetectorModule
+from src.pruning import Masks, PruningSpec
+from src.search.outcome import BEST, write_best
+from src.train import pruning_at_start, train
+from src.training import DetectorModule, PruningModule
 
 SMALL = [
     "model.preset=v1_487103", "+model.channels=8", "+model.bifpn_repeats=1",
@@ -274,6 +278,56 @@ def test_every_process_takes_the_scores_of_the_first(configure, tmp_path, monkey
     assert len(scores) == 1  # an epoch
     found = content(tmp_path)["featherface"]["masks"]["scores"].numpy()
     assert np.array_equal(found, scores[-1])
+
+
+RATES = {
+    "backbone_early": 0.2, "backbone_late": 0.3, "cbam": 0.2, "bifpn": 0.25, "ssh": 0.4,
+    "heads": 0.1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def searched(configure, tmp_path):
+    """What a search writes: trial 7 had these rates, rounded to eight and ranked by l1."""
+    rates = [f"pruning.rates.{name}={rate}" for name, rate in RATES.items()]
+    options = ["checkpoint=x", "pruning.multiple=8", "pruning.importance=l1", *rates]
+    config = configure("sweep_pruning", tmp_path, *options)
+    write_best(
+        tmp_path / BEST, {f"pruning.rates.{name}": rate for name, rate in RATES.items()}, config,
+        whole=["pruning"], is_group=lambda key: False, comments=["Trial 7."],
+    )  # fmt: skip
+    return tmp_path / "best"
+
+
+def test_rates_of_a_search_fade_out(configure, tmp_path, student, searched):
+    options = [f"pruning=[soft,{searched}]", "pruning.ramp=0.5"]
+    store_option_files(options)
+    config = configure("train", tmp_path, *options)
+    check_types(config)
+    assert pruning_at_start(config) is None
+    model = checkpoint.load(student).model
+    module = instantiate(config.module, model=model, _convert_="all")
+    assert isinstance(module, PruningModule)
+    pruner = module.pruner
+    assert pruner.plan.rates == RATES
+    assert (pruner.spec.importance, pruner.spec.multiple) == ("l1", 8)
+    assert (pruner.spec.ramp, pruner.spec.freeze) == (0.5, 0.9)
+
+
+def test_the_file_of_a_search_alone_prunes_at_once(configure, tmp_path, searched):
+    option = f"pruning={searched}"
+    store_option_files([option])
+    config = configure("train", tmp_path, option, "init.model=x")
+    spec = pruning_at_start(config)
+    assert type(spec) is PruningSpec
+    assert spec.rates == RATES
+
+
+def test_a_file_before_soft_would_be_overwritten(searched):
+    with pytest.raises(
+        ValueError, match=rf"expected {searched} behind soft .*; set pruning=\[soft"
+    ):
+        store_option_files([f"pruning=[{searched},soft]"])
 
 
 def test_a_backbone_of_a_pruned_network_is_not_taken_with_its_dead_filters(finished):
