@@ -25,6 +25,7 @@ from src.profiling.complexity import complexity
 from src.profiling.devices import device_name
 from src.profiling.timing import time_in_turn
 from src.runs.files import write_json
+from src.runs.processes import check_one_device
 from src.runs.provenance import revision
 from src.runs.record import record
 from src.training.evaluator import score
@@ -91,11 +92,8 @@ def check_settings(config: DictConfig, paths: Sequence[str]) -> None:
             "expected rounds, threads, height and width of at least 1, got "
             f"{', '.join(map(str, numbers))}"
         )
-    if config.trainer.devices != 1 or config.trainer.num_nodes != 1:
-        raise ValueError(
-            f"expected one device for python -m src.measure, got trainer.devices="
-            f"{config.trainer.devices} and trainer.num_nodes={config.trainer.num_nodes}"
-        )
+    instead = f"python -m src.measure checkpoints=[{','.join(paths)}] trainer.devices=1 works"
+    check_one_device(config.trainer, "to measure networks", instead)
 
 
 def names_of(paths: Sequence[str]) -> list[str]:

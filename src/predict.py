@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import cv2
 import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from src import checkpoint
 from src.cli import command
@@ -25,6 +23,7 @@ from src.detector import Detector
 from src.images.drawing import contact_sheet, draw_faces
 from src.images.files import find_sources, read_image
 from src.images.video import VIDEO_SUFFIXES, VideoReader, VideoWriter
+from src.report.progress import tracked
 from src.runs.files import write_json
 from src.runs.record import record
 from src.types import Detections
@@ -55,7 +54,7 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
     record(folder, config)
     entries = []
     pictures = []
-    for file in tqdm(files, unit="file", disable=not sys.stderr.isatty()):
+    for file in tracked(files, "files", len(files), unit="file"):
         # The same name and format as the source: two files never share a drawing.
         drawn = folder / "drawn" / (file.relative_to(source) if source.is_dir() else file.name)
         drawn.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +96,10 @@ def _predict_image(detector: Detector, file: Path, drawn: Path) -> dict[str, Any
 
 def _predict_video(detector: Detector, file: Path, drawn: Path) -> dict[str, Any]:
     reader = VideoReader(file)
-    bar = tqdm(reader, total=reader.num_frames, unit="frame", disable=not sys.stderr.isatty())
+    frames_read = tracked(reader, file.name, reader.num_frames, unit="frame")
     frames: list[dict[str, Any]] = []
     with closing(VideoWriter(drawn, reader.rate)) as writer:
-        for time, image in bar:
+        for time, image in frames_read:
             found = detector(image)
             writer.write(_draw(image, found))
             frames.append({"frame": len(frames), "time": round(time, 4), "faces": _faces(found)})

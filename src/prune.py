@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from src import checkpoint
 from src.cli import command
@@ -18,8 +17,10 @@ from src.profiling.complexity import complexity
 from src.profiling.devices import find_device
 from src.pruning import PruningSpec, prune_at_once, recalibrate
 from src.pruning.picture import draw_widths
+from src.report.progress import tracked
 from src.report.tables import results_table
 from src.runs.files import write_json
+from src.runs.processes import check_one_device
 from src.runs.record import record
 from src.training.evaluator import score
 
@@ -44,11 +45,8 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
             "expected pruning=one_shot or pruning=none of python -m src.prune, got pruning=soft; "
             "python -m src.train pruning=soft prunes along a training"
         )
-    if config.trainer.devices != 1 or config.trainer.num_nodes != 1:
-        raise ValueError(
-            f"expected one device for python -m src.prune, got trainer.devices="
-            f"{config.trainer.devices} and trainer.num_nodes={config.trainer.num_nodes}"
-        )
+    instead = f"python -m src.prune checkpoint={config.checkpoint} trainer.devices=1 works"
+    check_one_device(config.trainer, "to prune at once", instead)
     spec: PruningSpec | None = instantiate(config.pruning, _convert_="all")
     model = checkpoint.load(config.checkpoint).model
     results: dict[str, Any] = {"checkpoint": config.checkpoint}
@@ -66,7 +64,9 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
         L.seed_everything(config.seed, workers=True, verbose=False)
         pruned.to(find_device("cpu" if config.trainer.accelerator == "cpu" else None))
         images = datamodule.training_images(config.recalibration.batches)
-        recalibrate(pruned, tqdm(images, total=config.recalibration.batches, disable=None))
+        recalibrate(
+            pruned, tracked(images, "recalibration", config.recalibration.batches, unit="batch")
+        )
         pruned.cpu()
     facts = {"from": config.checkpoint}
     facts |= {name: results[name] for name in ("rates", "realised_rates") if name in results}

@@ -7,7 +7,6 @@ a fixed number of steps and measures the loss on training images set aside.
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
@@ -27,11 +25,13 @@ from src.models import FaceDetector, set_norm_momentum
 from src.profiling.devices import find_device
 from src.profiling.timing import time_in_turn
 from src.pruning import PruningSpec, prune_at_once, recalibrate
+from src.report.progress import tracked
 from src.runs.record import record
 from src.search.job import watcher
 from src.search.plans import check_trial
 from src.search.recovery import Reports, held_out_loss, keep_last, recover
 from src.training.logging import close
+from src.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,9 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
     device = find_device("cpu" if config.trainer.accelerator == "cpu" else None)
     model.to(device)
     if config.recalibration.batches and not last.exists():
-        recalibrate(model, datamodule.training_images(config.recalibration.batches))
+        batches = config.recalibration.batches
+        images = datamodule.training_images(batches)
+        recalibrate(model, tracked(images, "recalibration", batches, unit="batch"))
     sizes = {name: done[name][1] for name in ("parameters", "multiply_adds")}
     loggers = [instantiate(logger) for logger in config.logger.values()]
     try:
@@ -104,18 +106,12 @@ def train(
     set_norm_momentum(model, config.norm_momentum)
     learner = instantiate(config.module, model=model.train(), _convert_="all")
     reports = [Reports(told, objective)] if (told := watcher()) else []
-    interactive = sys.stderr.isatty()
     callbacks = [
         keep_last(last),
         *reports,
-        *([TQDMProgressBar(leave=False)] if interactive else []),
         *([instantiate(config.ema.callback)] if config.ema.callback else []),
     ]
-    trainer: L.Trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=interactive,
-        _convert_="all",
-    )  # fmt: skip
-    recover(learner, datamodule, trainer, last)
+    recover(learner, datamodule, build_trainer(config.trainer, callbacks, loggers), last)
     return not any(report.hopeless for report in reports)
 
 

@@ -13,20 +13,23 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.cli import command
-from src.models import FaceDetector, build_model, set_norm_momentum
-from src.pruning import PruningSpec, prune_at_once
+from src.pruning import prune_at_once
 from src.pruning.picture import draw_widths
 from src.report.tables import results_table
 from src.runs.files import write_json
+from src.runs.processes import check_one_device
 from src.runs.record import record
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.logging import RunCSVLogger, close
+from src.training.resuming import how_to_resume, read_training, resume_from
+from src.training.start import check_counts, initial_model, pruning_at_start
+from src.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,9 @@ def train(config: DictConfig, folder: Path) -> float:
     ``composed.yaml``, ``run.json`` and ``pictures/``; of a network that is pruned, at the start or
     along the way, ``pruning.json``, too.
     """
-    check_processes(config)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        instead = "run each setting as a command of its own, without -m"
+        check_one_device(config.trainer, "inside a multirun", instead)
     check_counts(config)
     name_job(config)
     warn_of_idle(config)
@@ -68,7 +73,8 @@ def train(config: DictConfig, folder: Path) -> float:
         mode="max",
         enable_version_counter=False,
     )
-    trainer = make_trainer(config, folder, best)
+    loggers = [instantiate(logger) for logger in config.logger.values()]
+    trainer = build_trainer(config.trainer, make_callbacks(config, folder, best), loggers)
     if config.compile:
         model.compile()
 
@@ -110,28 +116,9 @@ def train(config: DictConfig, folder: Path) -> float:
     return float(metrics["ap"])
 
 
-def initial_model(config: DictConfig) -> FaceDetector:
-    """The network to train, with the weights that ``init`` names."""
-    model = build_model(instantiate(config.model, _convert_="all"))
-    if config.init.model is not None:
-        source = checkpoint.load(config.init.model).model
-        if source.config != model.config:
-            raise ValueError(
-                "expected weights of the configured network in init.model, got one with "
-                f"{checkpoint.differences(model.config, source.config)}; set the model options to "
-                "match, or model=checkpoint to take its network"
-            )
-        model.load_state_dict(source.state_dict())
-    if config.init.backbone is not None:
-        checkpoint.load_backbone(config.init.backbone, model)
-    set_norm_momentum(model, config.norm_momentum)
-    return model.train()
-
-
-def make_trainer(config: DictConfig, folder: Path, best: ModelCheckpoint) -> L.Trainer:
-    """The Lightning trainer with its callbacks and loggers."""
-    interactive = sys.stderr.isatty()  # a bar in a log file is noise
-    callbacks = [
+def make_callbacks(config: DictConfig, folder: Path, best: ModelCheckpoint) -> list[L.Callback]:
+    """What accompanies a training."""
+    return [
         best,
         # Of its own, at the end of every epoch: a killed run goes on from here.
         ModelCheckpoint(
@@ -142,14 +129,8 @@ def make_trainer(config: DictConfig, folder: Path, best: ModelCheckpoint) -> L.T
         ),
         *([LearningRateMonitor(logging_interval="step")] if config.logger else []),
         *([Pictures(folder / "pictures", config.num_pictures)] if config.num_pictures else []),
-        *([TQDMProgressBar()] if interactive else []),
         *([instantiate(config.ema.callback)] if config.ema.callback else []),
     ]
-    loggers = [instantiate(logger) for logger in config.logger.values()]
-    return instantiate(
-        config.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=interactive,
-        _convert_="all",
-    )  # fmt: skip
 
 
 def name_job(config: DictConfig) -> None:
@@ -166,23 +147,6 @@ def warn_of_idle(config: DictConfig) -> None:
         log.warning("kd.teacher has no effect with kd=none; kd=weighted learns from it")
 
 
-def pruning_at_start(config: DictConfig) -> PruningSpec | None:
-    """What goes before the training begins; None: nothing, or the module prunes along.
-
-    Raises:
-        ValueError: there are no weights yet by which filters could be ranked.
-    """
-    if config.pruning is None or "pruning" in config.module:
-        return None
-    if config.init.model is None:
-        raise ValueError(
-            "expected trained weights in init.model to prune at the start, got none; add "
-            "init.model=FILE, or pruning=soft to prune along the training"
-        )
-    spec: PruningSpec = instantiate(config.pruning, _convert_="all")
-    return spec
-
-
 def shrinkage(pruned: Mapping[str, Any]) -> str:
     """Parameters after pruning and before."""
     before, after = pruned["parameters"]
@@ -194,88 +158,6 @@ def pruning_facts(pruned: Mapping[str, Any] | None) -> dict[str, Any]:
     if pruned is None:
         return {}
     return {"pruning": {"rates": pruned["rates"], "parameters_before": pruned["parameters"][0]}}
-
-
-def check_processes(config: DictConfig) -> None:
-    """Refuse several processes per job inside a multirun: each would replay the whole multirun."""
-    devices = config.trainer.devices
-    if HydraConfig.get().mode == RunMode.MULTIRUN and devices != 1:
-        raise ValueError(
-            f"expected trainer.devices=1 inside a multirun, got {devices}: every process of a job "
-            "would start the multirun again; run each setting as a command of its own"
-        )
-
-
-def check_counts(config: DictConfig) -> None:
-    """Refuse to train or validate on nothing, and a seed or a number of pictures below 0."""
-    if config.seed < 0:
-        raise ValueError(f"expected a seed of at least 0, got {config.seed}; set seed=")
-    if config.num_pictures < 0:
-        raise ValueError(
-            f"expected num_pictures of at least 0, got {config.num_pictures}; 0 draws none"
-        )
-    trainer = config.trainer
-    if trainer.max_epochs < 1 and not (trainer.max_epochs == -1 and trainer.max_steps > 0):
-        raise ValueError(
-            f"expected trainer.max_epochs of at least 1, or -1 with trainer.max_steps, got "
-            f"{trainer.max_epochs} and {trainer.max_steps}; set recipe.epochs"
-        )
-    for name in ("limit_train_batches", "limit_val_batches", "accumulate_grad_batches"):
-        if trainer[name] is not None and trainer[name] <= 0:
-            raise ValueError(f"expected trainer.{name} above 0, got {trainer[name]}; leave it out")
-    if trainer.max_steps == 0:
-        raise ValueError("expected trainer.max_steps of at least 1, or -1 for no limit, got 0")
-
-
-def resume_from(config: DictConfig, last: Path) -> Path | None:
-    """The checkpoint to go on from; None to start.
-
-    Raises:
-        ValueError: the folder holds a run that ``resume`` does not ask to continue, or
-            ``resume`` is asked for without saying which run.
-    """
-    if not config.resume:
-        if last.exists():
-            raise ValueError(
-                f"expected an empty run folder, got {last.parent.parent} with a checkpoint; add "
-                "resume=true to continue that run, or choose another name with run=NAME"
-            )
-        return None
-    given = HydraConfig.get().overrides
-    naming = ("run", "hydra.run.dir", "hydra.sweep.dir")
-    if not any(o.split("=")[0] in naming for o in [*given.task, *given.hydra]):
-        runs = list(last.parents[2].glob("*/checkpoints/last.ckpt"))
-        runs.sort(key=lambda file: file.stat().st_mtime)
-        newest = f"; the newest is run={runs[-1].parents[1].name}" if runs else ""
-        raise ValueError(f"expected run=NAME beside resume=true, to say which run goes on{newest}")
-    if not last.exists():
-        log.info("no checkpoint in %s yet: starting from the beginning", last.parent)
-        return None
-    log.info("continuing from %s", last)
-    return last
-
-
-def how_to_resume(config: DictConfig) -> str:
-    """What to add to the command of a stopped run."""
-    job = HydraConfig.get()
-    if job.mode == RunMode.MULTIRUN:  # finished jobs have nothing left to do
-        return f"resume=true hydra.sweep.dir={job.sweep.dir}"
-    return f"resume=true run={config.run}"
-
-
-def read_training(last: Path) -> dict[str, Any]:
-    """The checkpoint of a run, from which it can go on.
-
-    Raises:
-        ValueError: it is damaged, or holds weights alone.
-    """
-    content = checkpoint.read(last)
-    if "loops" not in content:
-        raise ValueError(
-            f"expected a checkpoint of a training run to resume from in {last}, got weights alone; "
-            "start from them with init.model=FILE and another run=NAME"
-        )
-    return content
 
 
 main = command("train", train)

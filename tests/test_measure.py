@@ -132,7 +132,10 @@ def test_names():
         (["checkpoints=[]"], r"the file of at least one network, got none; set checkpoints="),
         (["checkpoints=[FILE,b.ckpt]"], r"a checkpoint file, found none at b\.ckpt"),
         (["checkpoints=FILE", "rounds=0"], r"rounds, threads, height and width of .*got 0, 1, 64"),
-        (["checkpoints=FILE", "trainer.devices=2"], r"one device .*got trainer\.devices=2"),
+        (
+            ["checkpoints=FILE", "trainer.devices=2"],
+            r"trainer\.devices=1 and .* got 2 and 1: .*src\.measure",
+        ),
     ],
 )
 def test_one_sentence_before_any_work(files, tmp_path, options, message):

@@ -295,7 +295,7 @@ def test_model_checkpoint_needs_a_file(tree, tmp_path):
 
 
 def test_one_device_is_enough(run, student):
-    with pytest.raises(ValueError, match=r"one device .*got trainer\.devices=2"):
+    with pytest.raises(ValueError, match=r"trainer\.devices=1 and .* got 2 and 1: .*src\.prune"):
         run(student, "trainer.devices=2")
 
 

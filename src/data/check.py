@@ -21,6 +21,7 @@ from src.images.drawing import ORANGE, contact_sheet, draw_faces
 from src.images.files import IMAGE_SUFFIXES, read_image
 from src.images.resize import fit_long_side
 from src.report.charts import new_chart, save_chart
+from src.report.progress import tracked
 from src.types import Sample
 
 SIZE_BOUNDS = (16, 32, 64, 128, 256, 512)
@@ -161,7 +162,8 @@ def undecodable(annotations: Sequence[Annotation]) -> list[str]:
         return None
 
     with ThreadPoolExecutor(_READERS) as pool:
-        return [message for message in pool.map(fault, annotations) if message]
+        found = tracked(pool.map(fault, annotations), "decoding", len(annotations))
+        return [message for message in found if message]
 
 
 def in_both(train: Sequence[Annotation], val: Sequence[Annotation]) -> list[str]:

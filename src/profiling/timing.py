@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from tqdm import tqdm
 
 from src.report.charts import COLORS, new_chart, save_chart
+from src.report.progress import tracked
 
 Job = tuple[dict[str, Any], Callable[[], Any]]
 """What is timed, as columns of the table, and the function to time."""
@@ -30,7 +30,7 @@ def time_in_turn(jobs: Sequence[Job], rounds: int) -> list[dict[str, Any]]:
     ``multiply_adds_ratio`` is the quotient of theirs: what the ratio would be if only they counted.
     """
     rows = [{**row, "seconds": []} for row, _ in jobs]
-    for number in tqdm(range(rounds + 1), unit="round", disable=None):
+    for number in tracked(range(rounds + 1), "timing", rounds + 1, unit="round"):
         for row, (_, run) in zip(rows, jobs, strict=True):
             start = time.perf_counter()
             run()

@@ -16,6 +16,8 @@ def recalibrate(model: FaceDetector, batches: Iterable[Tensor]) -> int:
 
     Statistics follow the weights slowly; removal changes them at once. The mean over batches and
     not the moving average of training: Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021.
+    As ``torch.optim.swa_utils.update_bn``, which however forgets the statistics where there is no
+    batch, and leaves the network changed where a batch fails.
 
     Args:
         model: changed in place; its weights and its mode are left as they are.

@@ -24,6 +24,7 @@ from optuna.trial import Trial
 
 from src.cli.errors import USER_ERRORS, describe
 from src.runs.files import write_json
+from src.runs.processes import check_one_device
 from src.search.choice import choose
 from src.search.job import RESULT, Job, Result, read_result
 from src.search.leases import Leases
@@ -293,13 +294,7 @@ def check_processes(config: DictConfig) -> None:
             f"expected a search outside torchrun and the processes of a training, got {found}: "
             f"every one of them would run the whole search; {instead}"
         )
-    trainer = config.get("trainer") or {}
-    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
-    if devices != 1 or nodes != 1:
-        raise ValueError(
-            f"expected trainer.devices=1 and trainer.num_nodes=1 in a search, got {devices} and "
-            f"{nodes}: every process of a trial would start the search again; {instead}"
-        )
+    check_one_device(config.get("trainer") or {}, "in a search", instead)
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

@@ -22,7 +22,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -30,8 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from src.report.progress import tracked
 from src.runs.files import write_json
 from src.synthetic.worker import Labels, image_name, start_worker, write_image
 
@@ -97,7 +95,7 @@ def generate(
         spec: what to draw.
         num_workers: processes that draw; 0 draws in this one, None decides by the amount of work
             and the processors. The files are the same, byte for byte.
-        progress: show a bar when standard error is a terminal.
+        progress: show it, see :mod:`src.report.progress`.
 
     Raises:
         ValueError: if ``num_workers`` is negative.
@@ -195,7 +193,6 @@ def _write(root: Path, spec: SyntheticSpec, num_workers: int, progress: bool) ->
             parents=True, exist_ok=True
         )
     draw = partial(write_image, str(root), spec.seed, spec.size)
-    show = progress and sys.stderr.isatty()
     with contextlib.ExitStack() as stack:
         if num_workers:
             pool = ProcessPoolExecutor(
@@ -208,8 +205,7 @@ def _write(root: Path, spec: SyntheticSpec, num_workers: int, progress: bool) ->
             results: Iterator[Labels] = pool.map(draw, jobs, chunksize=8)
         else:
             results = map(draw, jobs)
-        bar = tqdm(results, "synthetic faces", len(jobs), disable=not show, unit="image")
-        labels = list(stack.enter_context(contextlib.closing(bar)))
+        labels = list(tracked(results, "synthetic faces", len(jobs)) if progress else results)
     train, val = labels[: spec.num_train], labels[spec.num_train :]
     _write_labels(root / "train" / "label.txt", train)
     _write_labels(root / "val" / "label.txt", val)

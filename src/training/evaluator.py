@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
-from lightning.pytorch.callbacks import TQDMProgressBar
 
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
 from src.evaluation import WiderAP, WiderResult
 from src.models import FaceDetector
+from src.training.trainer import build_trainer
 from src.types import Batch, Detections
 
 log = logging.getLogger(__name__)
@@ -114,12 +112,6 @@ def score(
         callbacks: of that trainer.
     """
     module = EvaluatorModule(model, decoder=decoder, views=views)
-    interactive = sys.stderr.isatty()  # a bar in a log file is noise
-    bars = [TQDMProgressBar()] if interactive else []
-    made: L.Trainer = instantiate(
-        trainer, logger=False, callbacks=[*callbacks, *bars], enable_checkpointing=False,
-        enable_progress_bar=interactive, _convert_="all",
-    )  # fmt: skip
-    made.test(module, datamodule, verbose=False)
+    build_trainer(trainer, callbacks).test(module, datamodule, verbose=False)
     assert module.result is not None  # test_epoch_end has run
     return module.result

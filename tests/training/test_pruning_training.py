@@ -18,8 +18,9 @@ from src.models import build_model, featherface_v1, wiring_of
 from src.profiling.complexity import complexity
 from src.pruning import Masks, PruningSpec
 from src.search.outcome import BEST, write_best
-from src.train import pruning_at_start, train
+from src.train import train
 from src.training import DetectorModule, PruningModule
+from src.training.start import pruning_at_start
 
 SMALL = [
     "model.preset=v1_487103", "+model.channels=8", "+model.bifpn_repeats=1",

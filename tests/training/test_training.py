@@ -10,8 +10,9 @@ import torch
 
 from src import checkpoint
 from src.models import featherface_v1
-from src.train import how_to_resume, resume_from, train
+from src.train import train
 from src.training import DetectorModule
+from src.training.resuming import how_to_resume, resume_from
 
 SHORT = ["trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"]
 
@@ -127,5 +128,5 @@ def test_init_from_another_network_is_refused(configure, tmp_path):
 
 def test_several_devices_in_a_multirun_are_refused(configure, tmp_path):
     config = configure("train", tmp_path, "trainer=ddp", multirun=True)
-    with pytest.raises(ValueError, match=r"trainer\.devices=1 inside a multirun, got -1"):
+    with pytest.raises(ValueError, match=r"trainer\.num_nodes=1 inside a multirun, got -1"):
         train(config, tmp_path)

@@ -1,0 +1,66 @@
+"""What a training begins with: settings that make sense, and a network."""
+
+from __future__ import annotations
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src import checkpoint
+from src.models import FaceDetector, build_model, set_norm_momentum
+from src.pruning import PruningSpec
+
+
+def check_counts(config: DictConfig) -> None:
+    """Refuse to train or validate on nothing, and a seed or a number of pictures below 0."""
+    if config.seed < 0:
+        raise ValueError(f"expected a seed of at least 0, got {config.seed}; set seed=")
+    if config.num_pictures < 0:
+        raise ValueError(
+            f"expected num_pictures of at least 0, got {config.num_pictures}; 0 draws none"
+        )
+    trainer = config.trainer
+    if trainer.max_epochs < 1 and not (trainer.max_epochs == -1 and trainer.max_steps > 0):
+        raise ValueError(
+            f"expected trainer.max_epochs of at least 1, or -1 with trainer.max_steps, got "
+            f"{trainer.max_epochs} and {trainer.max_steps}; set recipe.epochs"
+        )
+    for name in ("limit_train_batches", "limit_val_batches", "accumulate_grad_batches"):
+        if trainer[name] is not None and trainer[name] <= 0:
+            raise ValueError(f"expected trainer.{name} above 0, got {trainer[name]}; leave it out")
+    if trainer.max_steps == 0:
+        raise ValueError("expected trainer.max_steps of at least 1, or -1 for no limit, got 0")
+
+
+def initial_model(config: DictConfig) -> FaceDetector:
+    """The network to train, with the weights that ``init`` names."""
+    model = build_model(instantiate(config.model, _convert_="all"))
+    if config.init.model is not None:
+        source = checkpoint.load(config.init.model).model
+        if source.config != model.config:
+            raise ValueError(
+                "expected weights of the configured network in init.model, got one with "
+                f"{checkpoint.differences(model.config, source.config)}; set the model options to "
+                "match, or model=checkpoint to take its network"
+            )
+        model.load_state_dict(source.state_dict())
+    if config.init.backbone is not None:
+        checkpoint.load_backbone(config.init.backbone, model)
+    set_norm_momentum(model, config.norm_momentum)
+    return model.train()
+
+
+def pruning_at_start(config: DictConfig) -> PruningSpec | None:
+    """What goes before the training begins; None: nothing, or the module prunes along.
+
+    Raises:
+        ValueError: there are no weights yet by which filters could be ranked.
+    """
+    if config.pruning is None or "pruning" in config.module:
+        return None
+    if config.init.model is None:
+        raise ValueError(
+            "expected trained weights in init.model to prune at the start, got none; add "
+            "init.model=FILE, or pruning=soft to prune along the training"
+        )
+    spec: PruningSpec = instantiate(config.pruning, _convert_="all")
+    return spec
