@@ -21,6 +21,7 @@ from src.cli import command
 from src.data.datamodule import FaceDataModule
 from src.deploy import SUFFIX, OnnxNetwork, differences, export_onnx, require
 from src.images.files import read_image
+from src.report.progress import tracked, waiting
 from src.runs.files import replacing, write_json
 from src.runs.record import record
 
@@ -59,10 +60,11 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
     with replacing(file) as partial:
         partial.touch()  # where nothing can be written it says so before the export
         start = time.perf_counter()
-        export_onnx(model, partial, decode=config.decode, opset=config.opset)
+        with waiting("export"):
+            export_onnx(model, partial, decode=config.decode, opset=config.opset)
         seconds = time.perf_counter() - start
         network = OnnxNetwork(partial)
-        found = differences(model, network, batches)
+        found = differences(model, network, tracked(batches, "comparison", len(batches)))
         for name, difference in found.items():
             if not difference.relative <= config.tolerance:  # NaN is not
                 raise ValueError(

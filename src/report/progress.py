@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -91,6 +93,24 @@ def tracked(
             meter.update(done)
     finally:
         meter.close()
+
+
+@contextmanager
+def waiting(what: str, *, every: float = EVERY) -> Iterator[None]:
+    """While one long call lasts, which cannot be looked into, the log is told so now and then."""
+    ended, begun = threading.Event(), time.monotonic()
+
+    def speak() -> None:
+        while not ended.wait(every):
+            log.info("%s: %s so far", what, duration(time.monotonic() - begun))
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        speaker.join()
 
 
 def duration(seconds: float) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 import logging
+import time
 
 import pytest
 
 from src.report import progress
-from src.report.progress import Meter, duration, tracked
+from src.report.progress import Meter, duration, tracked, waiting
 
 
 @pytest.fixture
@@ -74,3 +75,12 @@ def test_a_terminal_gets_a_bar(monkeypatch, lines):
 )
 def test_durations(seconds, shown):
     assert duration(seconds) == shown
+
+
+def test_one_long_call_is_not_silent(lines):
+    with waiting("export", every=0.01):
+        time.sleep(0.1)
+    assert "export: 0 s so far" in lines()
+    said = len(lines())
+    time.sleep(0.05)
+    assert len(lines()) == said
