@@ -46,11 +46,6 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
     """
     if config.format not in FORMATS:
         raise ValueError(f"expected a format of {', '.join(FORMATS)}; got {config.format!r}")
-    if not 0 < config.tolerance < 1 or config.num_images < 1:
-        raise ValueError(
-            "expected a tolerance between 0 and 1 and at least 1 image, got "
-            f"{config.tolerance} and {config.num_images}"
-        )
     require("onnx", "onnxscript", "onnxruntime")  # before anything that takes time
     model = checkpoint.load(config.checkpoint).model
     file = _file(config, folder)

@@ -86,12 +86,6 @@ def check_settings(config: DictConfig, paths: Sequence[str]) -> None:
         raise ValueError(
             "expected the file of at least one network, got none; set checkpoints=[FILE,FILE]"
         )
-    numbers = [config.rounds, config.threads, config.height, config.width]
-    if min(numbers) < 1:
-        raise ValueError(
-            "expected rounds, threads, height and width of at least 1, got "
-            f"{', '.join(map(str, numbers))}"
-        )
     instead = f"python -m src.measure checkpoints=[{','.join(paths)}] trainer.devices=1 works"
     check_one_device(config.trainer, "to measure networks", instead)
 

@@ -36,10 +36,6 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
         absolute difference between the pruned network and the masked one), and with ``measure_ap``
         the ``metrics``.
     """
-    if config.recalibration.batches < 0:
-        raise ValueError(
-            f"expected recalibration.batches of at least 0, got {config.recalibration.batches}"
-        )
     if "module" in config:
         raise ValueError(
             "expected pruning=one_shot or pruning=none of python -m src.prune, got pruning=soft; "

@@ -143,9 +143,18 @@ def complaint(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("option", ["rounds=0", "threads=0", "sizes=[64,0]", "sizes=0", "sizes=[]"])
-def test_wrong_numbers(option, complaint):
-    assert "rounds, threads and sizes of at least 1, got" in complaint(option)
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("rounds=0", "expected rounds to be a whole number of at least 1, got 0"),
+        ("threads=0", "expected threads to be a whole number of at least 1, got 0"),
+        ("sizes=[64,0]", "expected sizes[1] to be a whole number of at least 1, got 0"),
+        ("sizes=0", "expected sizes to be a whole number of at least 1 or a list, got 0"),
+        ("sizes=[]", "expected at least one size, got none"),
+    ],
+)
+def test_wrong_numbers(option, sentence, complaint):
+    assert sentence in complaint(option)
 
 
 @pytest.mark.parametrize("option", ["what=[]", "what=speed", "what=[network,speed]"])

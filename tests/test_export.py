@@ -109,8 +109,8 @@ def test_a_mistake_of_ours_leaves_no_file_either(monkeypatch, weights, photo, tm
     ("option", "sentence"),
     [
         ("format=foo", "expected a format of onnx; got 'foo'"),
-        ("tolerance=0", "expected a tolerance between 0 and 1 and at least 1 image, got 0 and 4"),
-        ("num_images=0", "expected a tolerance between 0 and 1 and at least 1 image, got 0.0001"),
+        ("tolerance=0", "expected tolerance to be a number from 1e-12 to 1, got 0; set tolerance="),
+        ("num_images=0", "expected num_images to be a whole number of at least 1, got 0"),
         ("checkpoint=/nowhere.ckpt", "expected a checkpoint file, found none at /nowhere.ckpt"),
         ("output=faces.pt", "expected output=NAME.onnx, a file, got faces.pt"),
         ("source=/nowhere", "expected an image or a folder of images at source=/nowhere, found no"),

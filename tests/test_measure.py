@@ -131,7 +131,7 @@ def test_names():
         ([], r"a value for checkpoints, got none; add checkpoints="),
         (["checkpoints=[]"], r"the file of at least one network, got none; set checkpoints="),
         (["checkpoints=[FILE,b.ckpt]"], r"a checkpoint file, found none at b\.ckpt"),
-        (["checkpoints=FILE", "rounds=0"], r"rounds, threads, height and width of .*got 0, 1, 64"),
+        (["checkpoints=FILE", "rounds=0"], r"rounds to be a whole number of at least 1, got 0"),
         (
             ["checkpoints=FILE", "trainer.devices=2"],
             r"trainer\.devices=1 and .* got 2 and 1: .*src\.measure",

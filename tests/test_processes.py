@@ -223,7 +223,7 @@ def test_a_failing_job_does_not_end_the_others(launch, training, tmp_path):
     arguments += ["logger=wandb", "num_pictures=1"]
     assert launch("src.train", arguments) == 1
     output = launch.output.read_text()
-    assert "job 1 stopped: expected a seed of at least 0, got -1" in output
+    assert "job 1 stopped: expected seed to be a whole number from 0 to 4294967295, got" in output
     assert "Traceback" not in output
     assert not (tmp_path / "1" / "metrics.json").exists()
     assert "Traceback" in (tmp_path / "1" / "train.log").read_text()

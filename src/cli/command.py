@@ -58,7 +58,7 @@ def command(
         os.environ[_RAISE] = "1"
         try:
             return run()
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             sys.exit(f"error: {refusal(error, name, sys.argv[1:])}")
         finally:
             os.environ.pop(_RAISE, None)
@@ -76,6 +76,10 @@ def refusal(error: Exception, name: str, arguments: Sequence[str]) -> str:
     """
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         return _unknown_option(error.missing_cfg_file, error.options)
+    if "Config group override must be" in str(error):
+        empty = [a.removesuffix("=null") for a in arguments if a.endswith("=null")]
+        groups = [f"{name}=" for name in empty if (CONF / name).is_dir()]
+        return f"expected the name of an option for {' '.join(groups)}, got null; leave it out"
     causes = f"{error}\n{error.__cause__}"
     unknown = re.search(r"Key '(\S+)' is not in struct\s+full_key: (\S+)", causes)
     if isinstance(error, ConfigCompositionException) and unknown:

@@ -47,7 +47,7 @@ def build_model(config: Mapping[str, Any]) -> FaceDetector:
     """
     arguments = dict(config)
     name = arguments.pop("name", None)
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise ValueError(f"expected a model name of {', '.join(MODELS)}; got {name!r}")
     try:
         return MODELS[name](**arguments)

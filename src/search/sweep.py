@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -22,7 +23,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial
 
+from src.cli.declared import AtLeast0, AtLeast1, Name
 from src.cli.errors import USER_ERRORS, describe
+from src.cli.settings import check_types, declared, refuse
 from src.runs.files import write_json
 from src.runs.processes import check_one_device
 from src.search.choice import choose
@@ -48,6 +51,26 @@ MAY_DIFFER = (
     *("data.num_workers", "logger", "run", "run_dir", "group", "hydra"),
 )
 """Settings that processes on other machines, or a later attempt, may have otherwise."""
+
+
+SETTINGS: Mapping[str, Any] = {
+    "best": Sequence[str],
+    "design": AtLeast1,
+    "direction": str | Sequence[str],
+    "feasible": str | None,
+    "grace": Annotated[float, 0],
+    "max_failures": AtLeast0,
+    "n_jobs": AtLeast1,
+    "n_trials": AtLeast1,
+    "params": Mapping | None,
+    "pruner": Mapping,
+    "sampler": Mapping,
+    "storage": str | None,
+    "study_name": Name | None,
+    "warm_start": Sequence[Mapping],
+    "what": str | Sequence[str | None],
+}
+"""Setting of the sweeper -> its type."""
 
 
 class Sweep:
@@ -85,8 +108,9 @@ class Sweep:
         self.directions = [directions] if isinstance(directions, str) else list(directions)
         self.feasible: Feasible | None = None
         base = self._compose({})
+        self._check_types(base)
         if self.settings["feasible"]:
-            make = get_method(self.settings["feasible"])
+            make = _function(self.settings["feasible"])
             self.space, self.feasible = make(base, self.space)
         self.sampler = self._sampler(self.space.distributions)
         self._compose(self.sampler.probe())  # a mistake in the settings shows before any trial
@@ -222,7 +246,17 @@ class Sweep:
         with open_dict(config):
             config.hydra.job.num = 0
             config.hydra.job.id = "0"
+            config.hydra.runtime.output_dir = str(self.folder / "0")
         return config
+
+    def _check_types(self, config: DictConfig) -> None:
+        """Refuse a setting of the wrong type before the first trial, not in each of them."""
+        hydra, before = HydraConfig.instance(), HydraConfig.instance().cfg
+        hydra.set_config(config)  # what settings that refer to Hydra's find in a job
+        try:
+            check_types(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+        finally:
+            hydra.cfg = before
 
     def _launcher(self) -> Launcher:
         pruner: Any = OmegaConf.to_container(self.settings["pruner"], resolve=True)
@@ -303,19 +337,24 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming the setting.
     """
-    for name, least in (("n_trials", 1), ("n_jobs", 1), ("max_failures", 0), ("design", 1)):
-        value = settings[name]
-        if not isinstance(value, int) or value < least:
-            raise ValueError(
-                f"expected hydra.sweeper.{name} as a whole number of at least {least}, got {value}"
-            )
+    plain = OmegaConf.to_container(OmegaConf.create(dict(settings)), resolve=True)
+    refuse(declared(plain, SETTINGS, "hydra.sweeper."))
     directions = settings["direction"]
-    for direction in [directions] if isinstance(directions, str) else list(directions):
-        if direction not in ("minimize", "maximize"):
-            raise ValueError(
-                "expected hydra.sweeper.direction of minimize or maximize, or a list of them, got "
-                f"{direction!r}"
-            )
+    given = {directions} if isinstance(directions, str) else set(directions)
+    if not given or not given <= {"minimize", "maximize"}:
+        raise ValueError(
+            "expected hydra.sweeper.direction of minimize or maximize, or a list of them, got "
+            f"{directions!r}"
+        )
+
+
+def _function(name: str) -> Callable[..., Any]:
+    try:
+        return get_method(name)
+    except Exception as error:  # such as of importing the module
+        raise ValueError(
+            f"expected hydra.sweeper.feasible to name a function, got {name!r}: {error}"
+        ) from error
 
 
 def _consecutive(trials: Sequence[Trial]) -> list[list[Trial]]:

@@ -11,15 +11,10 @@ from src.pruning import PruningSpec
 
 
 def check_counts(config: DictConfig) -> None:
-    """Refuse to train or validate on nothing, and a seed or a number of pictures below 0."""
-    if config.seed < 0:
-        raise ValueError(f"expected a seed of at least 0, got {config.seed}; set seed=")
-    if config.num_pictures < 0:
-        raise ValueError(
-            f"expected num_pictures of at least 0, got {config.num_pictures}; 0 draws none"
-        )
+    """Refuse to train or validate on nothing."""
     trainer = config.trainer
-    if trainer.max_epochs < 1 and not (trainer.max_epochs == -1 and trainer.max_steps > 0):
+    endless = trainer.max_epochs is None or trainer.max_epochs < 1
+    if endless and not (trainer.max_epochs == -1 and trainer.max_steps > 0):
         raise ValueError(
             f"expected trainer.max_epochs of at least 1, or -1 with trainer.max_steps, got "
             f"{trainer.max_epochs} and {trainer.max_steps}; set recipe.epochs"

@@ -1,0 +1,72 @@
+"""The types of settings that no constructor annotates: those that commands read themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+AtLeast0 = Annotated[int, 0]
+AtLeast1 = Annotated[int, 1]
+Name = str | float | bool
+"""Text, or what YAML takes for a number or a truth value: ``run=1``."""
+
+SETTINGS: Mapping[str, Any] = {
+    "base": Name | None,
+    "checkpoint": str | None,
+    "checkpoints": str | Sequence[str] | None,
+    "compile": bool,
+    "decode": bool,
+    "device": str | None,
+    "ema.callback": Mapping | None,
+    "format": str,
+    "group": Name | None,
+    "height": AtLeast1,
+    "init.backbone": str | None,
+    "init.model": str | None,
+    "kd.teacher": str | None,
+    "long_side": AtLeast1 | None,
+    "measure_ap": bool,
+    "norm_momentum": Annotated[float, 0, 1] | None,
+    "num_images": AtLeast1,
+    "num_pictures": AtLeast0,
+    "opset": int,
+    "output": str | None,
+    "predictions": str | None,
+    "recalibration.batches": AtLeast0,
+    "recipe.epochs": AtLeast1,
+    "recipe.milestones": Sequence[AtLeast0],
+    "recipe.norm_momentum": Annotated[float, 0, 1] | None,
+    "recipe.validate_every": AtLeast1,
+    "recipe.warmup_steps": AtLeast0,
+    "recovery.save_every": AtLeast1,
+    "recovery.steps": AtLeast0,
+    "resume": bool,
+    "rounds": AtLeast1,
+    "run": Name,
+    "run_dir": str,
+    "runs": Name | Sequence[Name],
+    "save_predictions": bool,
+    "second": str | None,
+    "seed": Annotated[int, 0, 2**32 - 1],
+    "sizes": AtLeast1 | Sequence[AtLeast1],
+    "source": str | None,
+    "study": Name,
+    "threads": AtLeast1,
+    "tolerance": Annotated[float, 1e-12, 1],
+    "what": str | Sequence[str],
+    "width": AtLeast1,
+}
+"""Setting -> its type; of numbers also the least value and, where there is one, the largest."""
+
+TABLES: Mapping[str, Any] = {
+    **dict.fromkeys(
+        (
+            "assigner", "augmentation", "data", "decoder", "ema", "init", "kd", "loss", "module",
+            "objective", "optimizer", "recalibration", "recipe", "recovery", "scaling", "schedule",
+            "trainer", "views",
+        ),
+        Mapping,
+    ),
+    **dict.fromkeys(("data.generator", "logger", "model", "pruning"), Mapping | None),
+}  # fmt: skip
+"""Settings that have settings of their own; others refer to these."""
