@@ -17,6 +17,7 @@ from src.cli import command
 from src.data.check import check_tree, summary_lines, write_pictures
 from src.data.widerface import inspect_split
 from src.runs.files import write_json
+from src.runs.record import record
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 def run(cfg: DictConfig, folder: Path) -> int:
     """Check the tree of ``cfg.data``, write report and pictures to ``folder``, count the errors."""
     data = instantiate(cfg.data)
+    record(folder, cfg)
     if data.generator is not None:
         data.prepare_data()
     report = check_tree(

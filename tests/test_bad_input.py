@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import pickle
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ import src.train
 from src import checkpoint
 from src.cli.errors import one_sentence
 from src.models import featherface_v1
+from src.runs.read import read_runs
 from src.synthetic import SyntheticSpec, generate
 
 TASKS = {
@@ -62,6 +65,7 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
     ("settings", "sentence"),
     [
         ("trainer.max_epochs=abc", r"max_epochs to be a whole number or null, got 'abc'; set trai"),
+        ("trainer.max_epochs=null", r"expected trainer\.max_epochs of at least 1, .*got None"),
         ("trainer.max_epochs=0", r"expected trainer\.max_epochs of at least 1"),
         ("trainer.max_steps=0", r"expected trainer\.max_steps of at least 1"),
         ("trainer.limit_val_batches=0", r"expected trainer\.limit_val_batches above 0, got 0"),
@@ -72,8 +76,8 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         ("data.batch_size=two", r"expected data\.batch_size to be a whole number, got 'two'"),
         ("data.num_workers=-1", r"expected data\.num_workers of at least 0, got -1"),
         ("data.val_split=test", r"to be one of 'train', 'val', 'held_out', got 'test'"),
-        ("seed=-1", r"expected a seed of at least 0, got -1"),
-        ("num_pictures=-1", r"expected num_pictures of at least 0, got -1"),
+        ("seed=-1", r"expected seed to be a whole number from 0 to 4294967295, got -1; set seed="),
+        ("num_pictures=-1", r"expected num_pictures to be a whole number of at least 0, got -1"),
         ("optimizer.lr=-1", r"expected settings that the optimizer takes, got Invalid learn"),
         ("optimizer.lr=fast", r"expected optimizer\.lr to be a number, got 'fast'"),
         ("recipe.warmup_steps=-1", r"expected at least 0 warm-up steps, got -1"),
@@ -295,6 +299,41 @@ def test_checking_data(complaint):
     assert re.search(
         r"size of at least 1 pixel, got 0", complaint("check_data", "data.image_size=0")
     )
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Iterator[Path]:
+    """A log file such as Hydra gives every run."""
+    file = tmp_path / "run" / "command.log"
+    file.parent.mkdir()
+    handler = logging.FileHandler(file)
+    logging.getLogger().addHandler(handler)
+    yield file
+    logging.getLogger().removeHandler(handler)
+    handler.close()
+
+
+def test_a_refused_run_says_why_in_its_folder(complaint, log_file):
+    sentence = complaint("train", "seed=-1")
+    assert sentence.startswith("expected seed")
+    assert "traceback" not in sentence
+    (log_file.parent / ".hydra").mkdir()
+    with pytest.raises(ValueError, match="failed: expected seed to be a whole number"):
+        read_runs([log_file.parent])
+
+
+@pytest.mark.parametrize("error", [TypeError("'<' not supported"), ValueError("a mistake of ours")])
+def test_what_may_be_a_mistake_of_ours_names_the_log_file(tmp_path, log_file, error):
+    assert ended(tmp_path / "run", error) == f"error: {error} (traceback in {log_file})"
+    assert "Traceback (most recent call last)" in log_file.read_text()
+
+
+def test_checked_data_are_recorded(tiny, tmp_path):
+    folder = tmp_path / "run"
+    with composed("check_data", folder, *TINY_DATA, f"data.root={tiny}") as config:
+        src.check_data.run(config, folder)
+    command = json.loads((tmp_path / "run" / "run.json").read_text())["command"]
+    assert command.startswith("python -m src.check_data data.generator.num_train=6")
 
 
 # Processes

@@ -14,7 +14,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from src.cli.settings import check_types
 from src.runs.processes import rank
@@ -50,6 +55,9 @@ _LOST = r"(?i)\b(gloo|nccl)\b.*(closed|reset|timeout|timed out|remote)"
 def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Turn a user's mistake into one line on the terminal; its traceback goes to the log file.
 
+    What is expected of the user begins with "expected". Any other error that has these types may be
+    a mistake of ours, so its line names the log file.
+
     Inside a multirun the error is passed on, so that one failed job does not end the others.
     """
 
@@ -60,8 +68,10 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
             check_types(config)
             return task(config)
         except USER_ERRORS as error:
-            _log_traceback(error)
             sentence = describe(error)
+            file = _log_traceback(error, f"error: {sentence}")
+            if file and not sentence.startswith("expected"):  # perhaps our mistake
+                sentence += f" (traceback in {file})"
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 log.error("job %s stopped: %s", HydraConfig.get().job.num, sentence)
                 raise CompactHydraException(sentence) from error
@@ -71,7 +81,7 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
         except RuntimeError as error:
             if not re.search(_LOST, str(error)):
                 raise
-            _log_traceback(error)
+            _log_traceback(error, "stopped by another process")
             sys.exit(f"process {rank()} ends: another process of this run stopped before it")
         except KeyboardInterrupt:
             sys.exit("stopped by Ctrl-C")
@@ -89,6 +99,9 @@ def describe(error: BaseException) -> str:
         return f"expected settings of {where[1]} that fit, got: {sentence}"
     if isinstance(error, MissingMandatoryValue):
         return f"expected a value for {error.full_key}, got none; add {error.full_key}=..."
+    if isinstance(error, (InterpolationKeyError, InterpolationResolutionError)):
+        reason = str(error).partition("\n")[0]
+        return f"expected what {error.full_key} refers to, got: {reason}; set {error.full_key}="
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return (
             f"expected to read or write {error.filename}, got '{error.strerror}'; check the path, "
@@ -112,9 +125,13 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def _log_traceback(error: BaseException) -> None:
+def _log_traceback(error: BaseException, sentence: str) -> str | None:
+    """Write the traceback of an error into the log file, whose name is returned."""
+    written = None
     info = (type(error), error, error.__traceback__)
-    entry = log.makeRecord(log.name, logging.ERROR, __file__, 0, "stopped by", (), info)
+    entry = log.makeRecord(log.name, logging.ERROR, __file__, 0, sentence, (), info)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(entry)
+            written = handler.baseFilename
+    return written
