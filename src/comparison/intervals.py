@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -45,23 +46,25 @@ def difference(values: Mapping[int | None, float], base: Mapping[int | None, flo
     the samples are taken as independent, with variances of their own (Welch 1947, degrees of
     freedom of Satterthwaite 1946).
     """
+    ours = list(values.values())
     if values.keys() == base.keys():
-        changes = spread([values[seed] - base[seed] for seed in values])
-        if changes.num == 1:
-            return Difference(changes.mean, math.nan, "none")
-        error = changes.deviation / math.sqrt(changes.num)
-        return Difference(changes.mean, _half_width(error, changes.num - 1), "paired")
-    ours, theirs = spread(list(values.values())), spread(list(base.values()))
-    mean = ours.mean - theirs.mean
-    if min(ours.num, theirs.num) == 1:
+        theirs = [base[seed] for seed in values]
+        changes = np.subtract(ours, theirs)
+        kind, mean, constant = "paired", float(np.mean(changes)), np.ptp(changes) == 0
+    else:
+        theirs = list(base.values())
+        mean = float(np.mean(ours)) - float(np.mean(theirs))
+        kind, constant = "unpaired", np.ptp(ours) == np.ptp(theirs) == 0
+    if min(len(ours), len(theirs)) == 1:
         return Difference(mean, math.nan, "none")
-    variances = [s.deviation**2 / s.num for s in (ours, theirs)]
-    parts = sum(v**2 / (s.num - 1) for v, s in zip(variances, (ours, theirs), strict=True))
-    if parts == 0:  # every seed gave the same
-        return Difference(mean, 0.0, "unpaired")
-    freedom = sum(variances) ** 2 / parts
-    return Difference(mean, _half_width(math.sqrt(sum(variances)), freedom), "unpaired")
-
-
-def _half_width(standard_error: float, freedom: float) -> float:
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * standard_error
+    if constant:  # every seed gave the same: no test, and no uncertainty
+        return Difference(mean, 0.0, kind)
+    with warnings.catch_warnings():  # of nearly equal changes: no user can act on it
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        test: Any = (
+            stats.ttest_rel(ours, theirs)
+            if kind == "paired"
+            else stats.ttest_ind(ours, theirs, equal_var=False)
+        )
+    low, high = test.confidence_interval(CONFIDENCE)
+    return Difference(mean, float(high - low) / 2, kind)
