@@ -24,6 +24,7 @@ from src.models import FaceDetector, build_model, wiring_of
 from src.models.upstream import backbone_weights, from_upstream, is_upstream
 from src.pruning import remove
 from src.runs.files import replacing
+from src.runs.nested import flatten
 from src.runs.provenance import revision, versions
 
 FORMAT = 2  # 2: context apart from the neck
@@ -129,7 +130,7 @@ def architecture(path: str | None) -> dict[str, Any]:
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """The first settings in which two networks differ, as ``name=theirs (not ours)``."""
-    mine, other = _flat(ours), _flat(theirs)
+    mine, other = flatten(ours), flatten(theirs)
     found = [
         f"{name}={other.get(name)} (not {mine.get(name)})"
         for name in {**mine, **other}
@@ -137,14 +138,6 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     ]
     more = len(found) - _DIFFERENCES_SHOWN
     return ", ".join(found[:_DIFFERENCES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat
 
 
 def load_backbone(path: str | Path, model: FaceDetector) -> None:

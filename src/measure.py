@@ -24,6 +24,7 @@ from src.models import FaceDetector
 from src.profiling.complexity import complexity
 from src.profiling.devices import device_name
 from src.profiling.timing import time_in_turn
+from src.report.tables import markdown_table
 from src.runs.files import write_json
 from src.runs.processes import check_one_device
 from src.runs.provenance import revision
@@ -65,7 +66,7 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
         results["data"] = add_metrics(config, rows, list(models.values()))
     results["networks"] = add_times(config, rows, list(models.values()))
     write_json(folder / "measure.json", results)
-    table = markdown_table(results["networks"])
+    table = networks_table(results["networks"])
     lines = "\n".join(f"- {line}" for line in method_lines(results))
     (folder / "measure.md").write_text(f"{table}\n\n{lines}\n", encoding="utf-8")
     log.info("medians of %d rounds, %s:\n%s", config.rounds, results["device"], table)
@@ -152,26 +153,20 @@ def add_times(
         torch.set_num_threads(threads)
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def networks_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A line per network, in columns of equal width."""
     measured = "metrics" in rows[0]
     levels = ("easy", "medium", "hard") if measured else ()
+    head = ["network", "parameters", "mult-adds", *(f"AP {level}" for level in levels)]
     cells = [
-        ["network", "parameters", "mult-adds", *(f"AP {level}" for level in levels), "ms/image",
-         "ratio"],
-        *(
-            [
-                f"`{row['name']}`", f"{row['parameters']:,}", f"{row['multiply_adds'] / 1e6:,.1f}M",
-                *(_percent(row["metrics"][f"ap_{level}"]) for level in levels),
-                f"{1000 * row['median']:.2f}", f"{row['ratio']:.2f}",
-            ]
-            for row in rows
-        ),
+        [
+            f"`{row['name']}`", f"{row['parameters']:,}", f"{row['multiply_adds'] / 1e6:,.1f}M",
+            *(_percent(row["metrics"][f"ap_{level}"]) for level in levels),
+            f"{1000 * row['median']:.2f}", f"{row['ratio']:.2f}",
+        ]
+        for row in rows
     ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [[first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])] for first, *rest in cells]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+    return markdown_table([*head, "ms/image", "ratio"], cells)
 
 
 def method_lines(results: Mapping[str, Any]) -> list[str]:

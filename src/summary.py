@@ -7,7 +7,7 @@ lists the options.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from src.detection.priors import feature_shapes
 from src.models import FaceDetector, build_model
 from src.models.layers import PerLevel
 from src.profiling.complexity import complexity_of_parts
+from src.report.tables import markdown_table
 from src.runs.files import write_json
 from src.runs.provenance import revision
 from src.runs.record import record
@@ -135,8 +136,9 @@ def markdown(results: Mapping[str, Any]) -> str:
         f"{results['option'] or results['checkpoint']}: {results['priors']:,} priors on an image "
         f"of {results['height']} x {results['width']} pixels"
     )
-    table = _table([_cells(label, entry) for label, entry in labelled.items()])
-    return "\n".join([title, "", *table, ""])
+    rows = [_cells(label, entry) for label, entry in labelled.items()]
+    left = [place for place, head in enumerate(COLUMNS) if head not in NUMBERS]
+    return "\n".join([title, "", markdown_table(COLUMNS, rows, left=left), ""])
 
 
 def _divided(model: nn.Module, parent: str) -> dict[str, list[str]]:
@@ -173,17 +175,6 @@ def _cells(label: str, entry: Mapping[str, Any]) -> list[str]:
         label + kind, str(entry["layers"]), f"{entry['parameters']:,}", f"{entry['macs']:,}",
         ", ".join(shapes),
     ]  # fmt: skip
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a Markdown table below :data:`COLUMNS`."""
-    widths = [max(map(len, cells)) for cells in zip(COLUMNS, *rows, strict=True)]
-    sides = [">" if head in NUMBERS else "<" for head in COLUMNS]
-    rule = ["-" * (width - 1) + (":" if side == ">" else "-")
-            for width, side in zip(widths, sides, strict=True)]  # fmt: skip
-    for row in (COLUMNS, rule, *rows):
-        cells = zip(row, sides, widths, strict=True)
-        yield "| " + " | ".join(f"{cell:{side}{width}}" for cell, side, width in cells) + " |"
 
 
 main = command("summary", summary)

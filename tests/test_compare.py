@@ -43,7 +43,7 @@ def test_writes_table_picture_and_numbers(runs, tmp_path, caplog):
         content = run_compare(out, f"runs={runs}", "base=weighted")
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
     text = (out / "comparison.md").read_text()
-    assert "| `kd=weighted` | 2 | 489,015 | 90.00 ± 0.00 |" in text
+    assert "| `kd=weighted` | 2 | 489,015 | 90.00 ± 0.00 |" in " ".join(text.split())
     assert "![AP of each setting, differences and learning curves](comparison.png)" in text
     assert text.splitlines()[2] in caplog.text
     assert str(out / "comparison.md") in caplog.text

@@ -12,7 +12,7 @@ from composing import TINY_DATA, complaint_of, composed
 
 from src import checkpoint
 from src.evaluate import evaluate
-from src.measure import markdown_table, measure, names_of, runs_of
+from src.measure import measure, names_of, networks_table, runs_of
 from src.models import featherface_v1
 from src.profiling.complexity import complexity
 
@@ -59,7 +59,7 @@ def test_two_networks(files, tree, tmp_path, caplog):
     assert (written["height"], written["width"], written["threads"]) == (64, 96, 1)
     assert written["device"].startswith("cpu, ")
     text = (folder / "measure.md").read_text()
-    assert text.startswith(markdown_table(results["networks"]))
+    assert text.startswith(networks_table(results["networks"]))
     assert f"- `narrow`: {files[1]}" in text
     assert f"AP in per cent on 3 images of {tree} (val, longer side 96 px" in text
     assert "one image of 96 x 64 pixels" in text
@@ -105,7 +105,7 @@ def test_the_table():
          "metrics": {"ap_easy": 0.9, "ap_medium": 0.5, "ap_hard": 0.25},
          "median": 0.05, "ratio": 0.405},
     ]  # fmt: skip
-    assert markdown_table(rows).splitlines() == [
+    assert networks_table(rows).splitlines() == [
         "| network   | parameters | mult-adds | AP easy | AP medium | AP hard | ms/image | ratio |",
         "| --------- | ---------: | --------: | ------: | --------: | ------: | -------: | ----: |",
         "| `teacher` |    489,015 |  1,014.7M |   91.23 |     50.00 |     n/a |   123.40 |  1.00 |",

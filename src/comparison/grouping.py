@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from src.comparison.teachers import name_teachers
+from src.runs.nested import flatten, is_below
 from src.runs.read import LeftOut, Run
 
 NO_SETTING = (
@@ -95,11 +96,11 @@ def shown(value: Any) -> str:
 
 def _differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Every configured value that is not the same in all runs, with its text in each."""
-    written = [_flat(run.written) for run in runs]
+    written = [flatten(run.written) for run in runs]
     tables = [{key[:dot] for key in flat for dot in _dots(key)} for flat in written]
     found = {}
     for key in dict.fromkeys(key for flat in written for key in flat):
-        if _below(key, NO_SETTING):
+        if is_below(key, NO_SETTING):
             continue
         texts = [
             shown(flat[key]) if key in flat else _TABLE if key in table else _ABSENT
@@ -128,15 +129,6 @@ def _dots(key: str) -> list[int]:
     return [place for place, letter in enumerate(key) if letter == "."]
 
 
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(node, dict) or not node:
-        return {path: node}
-    flat = {}
-    for name, value in node.items():
-        flat.update(_flat(value, f"{path}.{name}" if path else str(name)))
-    return flat
-
-
 def _value(run: Run, key: str) -> Any:
     node: Any = run.config
     for name in key.split("."):
@@ -145,10 +137,6 @@ def _value(run: Run, key: str) -> Any:
         node = node[name]
     # The same data lie elsewhere on another machine.
     return Path(node).name if key == "data.root" and isinstance(node, str) else node
-
-
-def _below(key: str, names: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _by_seed(run: Run) -> tuple[bool, int]:
@@ -164,7 +152,7 @@ def _typed_parts(firsts: Sequence[Run]) -> list[dict[str, str]]:
     """Options typed for any setting whose values differ, for each setting."""
     parts: list[dict[str, str]] = [{} for _ in firsts]
     for key in dict.fromkeys(typed_key(override) for run in firsts for override in run.overrides):
-        if _below(key, NO_SETTING):
+        if is_below(key, NO_SETTING):
             continue
         values = [
             shown(run.choices[key] if key in run.choices else _value(run, key)) for run in firsts

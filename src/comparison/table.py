@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from src.comparison.compare import Comparison, Row
 from src.comparison.grouping import short
 from src.comparison.intervals import CONFIDENCE, Difference, Spread
+from src.report.tables import markdown_table
 from src.runs.read import METRICS
 
 _UNPAIRED = "†"
@@ -47,7 +48,7 @@ def main_table(comparison: Comparison) -> str:
         ]
         for row in comparison.rows
     ]
-    return _table([*head, "difference (mean)"], rows)
+    return markdown_table([*head, "difference (mean)"], rows)
 
 
 def _difference_table(comparison: Comparison) -> str:
@@ -57,7 +58,7 @@ def _difference_table(comparison: Comparison) -> str:
         for row in comparison.rows
         if row.difference
     ]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _teacher_table(rows: Sequence[Row]) -> str:
@@ -75,7 +76,7 @@ def _teacher_table(rows: Sequence[Row]) -> str:
         for row in rows
         if row.teacher_ap
     ]
-    return _table(head, cells)
+    return markdown_table(head, cells)
 
 
 def _run_lines(comparison: Comparison) -> Iterator[str]:
@@ -120,11 +121,6 @@ def _method_lines(comparison: Comparison) -> Iterator[str]:
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
     return ["\n".join([title, "", *(f"- {line}" for line in lines)])] if lines else []
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    alignment = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, alignment, *rows))
 
 
 def _code(text: str) -> str:

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from src.report.charts import COLORS, new_chart, save_chart
 from src.report.progress import tracked
+from src.report.tables import text_table
 
 Job = tuple[dict[str, Any], Callable[[], Any]]
 """What is timed, as columns of the table, and the function to time."""
@@ -49,13 +50,7 @@ def time_in_turn(jobs: Sequence[Job], rounds: int) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line per row; long paths keep their end."""
-    cells = [_HEADS, *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        f"{first:{widths[0]}}"
-        + "".join(f"{cell:>{width + 2}}" for cell, width in zip(rest, widths[1:], strict=True))
-        for first, *rest in cells
-    )
+    return text_table(_HEADS, [_cells(row) for row in rows])
 
 
 _HEADS = [

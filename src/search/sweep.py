@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from src.cli.declared import AtLeast0, AtLeast1, Name
 from src.cli.errors import USER_ERRORS, describe
 from src.cli.settings import check_types, declared, refuse
 from src.runs.files import write_json
+from src.runs.nested import flatten, is_below
 from src.runs.processes import check_one_device
 from src.search.choice import choose
 from src.search.job import RESULT, Job, Result, read_result
@@ -254,7 +255,8 @@ class Sweep:
         hydra, before = HydraConfig.instance(), HydraConfig.instance().cfg
         hydra.set_config(config)  # what settings that refer to Hydra's find in a job
         try:
-            check_types(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+            own = [str(key) for key in config if key != "hydra"]
+            check_types(OmegaConf.masked_copy(config, own))
         finally:
             hydra.cfg = before
 
@@ -286,7 +288,11 @@ class Sweep:
     def _fingerprint(self, base: DictConfig) -> dict[str, str]:
         """Setting -> value, of what makes the trials and their order."""
         plain = OmegaConf.to_container(base, resolve=False)
-        flat = dict(_flat(plain, ""))
+        flat = {
+            key: str(value)
+            for key, value in flatten(plain).items()
+            if value != {} and not is_below(key, MAY_DIFFER)
+        }
         ours = {key: self.settings[key] for key in ("sampler", "pruner", "design", "warm_start")}
         flat |= {f"hydra.sweeper.{key}": str(value) for key, value in ours.items()}
         flat["searched"] = ", ".join(self.space.distributions)  # their order makes the points
@@ -366,14 +372,3 @@ def _consecutive(trials: Sequence[Trial]) -> list[list[Trial]]:
         else:
             runs.append([trial])
     return runs
-
-
-def _flat(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Dotted key and value of what must be the same wherever a study goes on."""
-    if path in MAY_DIFFER:
-        return
-    if isinstance(node, dict):
-        for name, value in node.items():
-            yield from _flat(value, f"{path}.{name}" if path else str(name))
-    else:
-        yield path, str(node)

@@ -473,7 +473,7 @@ def test_one_process_of_a_job_may_search(run, monkeypatch):
         (["hydra.sweeper.direction=[]"], "hydra.sweeper.direction of minimize or maximize"),
         (["hydra.sweeper.feasible=abc"], "hydra.sweeper.feasible to name a function, got 'abc'"),
         (["hydra.sweeper.direction=up"], "hydra.sweeper.direction of minimize or maximize"),
-        (["hydra.sweeper.direction=[minimize,up]"], "got 'up'"),
+        (["hydra.sweeper.direction=[minimize,up]"], "got ['minimize', 'up']"),
         (["hydra.sweeper.params=null", "x=1"], "expected settings to search, got none"),
         (["hydra.sweeper.storage=grpc://here"], "expected a storage as grpc://HOST:PORT"),
     ],
