@@ -36,7 +36,7 @@ from src.training.trainer import build_trainer
 log = logging.getLogger(__name__)
 
 ROUNDS = 9
-"""Of the latency's measurement; the median counts."""
+"""Rounds in which the latency is measured; the median counts."""
 
 
 def trial(config: DictConfig, folder: Path) -> dict[str, Any]:

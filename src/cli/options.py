@@ -96,6 +96,6 @@ def _read_option(file: Path, group: str) -> tuple[Any, str | None]:
     except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{kind}, which cannot be read: {one_line(error)}") from None
     if content is None:
-        raise ValueError(f"{kind}, which holds something else")
+        raise ValueError(f"{kind}, which holds no such table")
     header = re.match(r"\s*#\s*@package\s+(\S+)", text)
     return content, header[1] if header else None

@@ -40,7 +40,7 @@ class Row:
     teacher_ap: Mapping[str, float]
     """Mean over the seeds; empty without a teacher."""
     parameters: Sequence[int]
-    """Of the network; more than one number when runs disagree."""
+    """Parameters of the network; several numbers where the runs disagree."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ def find_setting(settings: Sequence[Setting], wanted: Any) -> Setting:
     if len(found) == 1:
         return found[0]
     listed = _cut([f"'{setting.name}'" for setting in found or settings])
-    which = "several" if found else "none of them"
+    which = "fits several of them" if found else "fits none of them"
     raise ValueError(
-        f"expected base to be one of the settings {listed}, got '{shown(wanted)}', which is "
+        f"expected base to be one of the settings {listed}, got '{shown(wanted)}', which "
         f"{which}; set base= to the value of an option, or to 'option=value' in quotes"
     )
 

@@ -20,7 +20,7 @@ NOISE = (np.log(0.01), 1.5)
 """The same of the noise's variance."""
 
 STARTS = 4
-"""Of the search for the parameters: the prior's medians, and points drawn from the prior."""
+"""Starts of the search for the parameters: the prior's medians, and points drawn from it."""
 JITTER = 1e-6
 WIDTH = 4.0
 """Deviations of the prior that the parameters are searched in: keeps matrices invertible."""

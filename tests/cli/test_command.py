@@ -137,8 +137,8 @@ def test_no_such_file(folder, argument, sentence):
     [
         ("a: 1\n b: 2\n", r"which is not YAML: mapping values are not allowed here in line 2"),
         ("a: 1\na: 2\n", r"which is not YAML: found duplicate key a in line 2"),
-        ("- a\n", r"which holds something else"),
-        ("hello\n", r"which holds something else"),
+        ("- a\n", r"which holds no such table"),
+        ("hello\n", r"which holds no such table"),
         ("a: ${\n", r"which cannot be read: .*"),
         (b"\x89PNG\xff", r"which cannot be read: .*"),
     ],

@@ -252,17 +252,19 @@ def test_a_base_that_is_none_or_several(grouped):
     found = grouped(["kd=none"], ["kd=none", "model.assn=false"], ["kd=weighted"])
     every = "'kd=none model.assn=true', 'kd=none model.assn=false', 'kd=weighted model.assn=true'"
     with pytest.raises(
-        ValueError, match=f"one of the settings {every}, got 'fixed', which is none"
+        ValueError, match=f"one of the settings {every}, got 'fixed', which fits none of them"
     ):
         compare_settings(found, base="fixed")
     two = "'kd=none model.assn=true', 'kd=none model.assn=false'"
     with pytest.raises(
-        ValueError, match=f"one of the settings {two}, got 'none', which is several"
+        ValueError, match=f"one of the settings {two}, got 'none', which fits several of them"
     ):
         compare_settings(found, base="none")
 
 
 def test_a_base_among_many(grouped):
     found = grouped(*([f"recipe.lr={number}"] for number in range(1, 12)))
-    with pytest.raises(ValueError, match=r"'recipe\.lr=8', and 3 more, got '99', which is none"):
+    with pytest.raises(
+        ValueError, match=r"'recipe\.lr=8', and 3 more, got '99', which fits none of them"
+    ):
         compare_settings(found, base="99")

@@ -19,10 +19,10 @@ from src.search.report.trials import COSTS, SearchRecord, number
 from src.search.study import CACHED
 
 VALUE, BEST, BELIEF, FAILED = COLORS[0], COLORS[6], COLORS[1], COLORS[3]
-"""Of measured values, the best of them so far, what the model says, and trials without a value."""
+"""Colours: measured values, the best so far, what the model says, trials without a value."""
 
 WIDTH = 10.5
-"""Of a page, inches."""
+"""Width of a picture, inches."""
 
 _AGES = LinearSegmentedColormap.from_list("ages", ("#BFDDF0", VALUE, "#003D5C"))
 _RING: dict[str, Any] = {

@@ -20,7 +20,7 @@ from src.search.report.figures import BELIEF, WIDTH, plain, scatter, view
 from src.search.report.trials import SearchRecord
 
 POINTS = 101
-"""Of a curve; settings with fewer values have one for each."""
+"""Points of a curve; settings with fewer values have one for each."""
 
 COLUMNS = 3
 

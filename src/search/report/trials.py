@@ -27,7 +27,7 @@ class SearchRecord:
     trials: Sequence[FrozenTrial]
     """All that were begun, without those that another process had made unnecessary."""
     front: Sequence[FrozenTrial]
-    """Of several objectives: the trials that no other is better than in all; else empty."""
+    """The Pareto front: trials that no other beats in all objectives; empty with one objective."""
     distributions: Mapping[str, BaseDistribution]
     directions: Sequence[StudyDirection]
     objectives: Sequence[str]
