@@ -6,16 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from src.report import page as html
 from src.search.choice import Choice
-from src.search.report import page as html
 from src.search.report.trials import COSTS, SearchRecord, duration, number, seconds_of
 from src.search.study import CACHED, ERROR
 
 
-def comparison_table(search: SearchRecord, chosen: Choice) -> str:
+def comparison_table(search: SearchRecord, chosen: Choice) -> Markup:
     """The chosen trial beside the luckiest and the probe."""
     named = [("chosen", chosen.trial), ("best measured", search.luckiest)]
     named.append((search.probe_name, search.probe))
@@ -32,7 +33,7 @@ def comparison_table(search: SearchRecord, chosen: Choice) -> str:
     return html.table(head, rows, marks=["marked", *[""] * (len(rows) - 1)])
 
 
-def settings_table(search: SearchRecord, trial: FrozenTrial) -> str:
+def settings_table(search: SearchRecord, trial: FrozenTrial) -> Markup:
     """Settings of the chosen trial, what the network made of them, and what was searched."""
     realised = trial.user_attrs.get("realised_rates", {})
     probe = search.probe
@@ -51,7 +52,7 @@ def settings_table(search: SearchRecord, trial: FrozenTrial) -> str:
     return html.table([*head, "searched"], rows)
 
 
-def trials_table(search: SearchRecord, trials: Sequence[FrozenTrial]) -> str:
+def trials_table(search: SearchRecord, trials: Sequence[FrozenTrial]) -> Markup:
     """One row per trial: settings, values, costs, time, and what became of it."""
     costs, chosen = search.costs, search.chosen
     head = ["trial", *map(search.label, search.distributions), *search.objectives]

@@ -8,14 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from markupsafe import Markup
 from optuna.distributions import BaseDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import TrialState
 
 from src.pruning.picture import draw_widths
+from src.report import page as html
 from src.search.choice import Choice
-from src.search.report import page as html
 from src.search.report.figures import (
     draw_costs,
     draw_front,
@@ -104,7 +105,7 @@ def good_trials(search: SearchRecord) -> int:
     return min(max(GOOD, math.ceil(count / 10)), count // 2)
 
 
-def _summary(search: SearchRecord) -> Iterator[str]:
+def _summary(search: SearchRecord) -> Iterator[Markup]:
     goal = " and ".join(
         f"{'lowest' if search.sign(place) > 0 else 'highest'} {name}"
         for place, name in enumerate(search.objectives)
@@ -126,7 +127,7 @@ def _summary(search: SearchRecord) -> Iterator[str]:
     )
 
 
-def _best(search: SearchRecord) -> Iterator[str]:
+def _best(search: SearchRecord) -> Iterator[Markup]:
     if not search.measured:
         yield html.paragraph(
             "No trial is complete, so there is nothing to choose from; the table says what failed."
@@ -173,14 +174,14 @@ def _verdict(search: SearchRecord, chosen: Choice) -> str:
     return text
 
 
-def _history(search: SearchRecord) -> Iterator[str]:
+def _history(search: SearchRecord) -> Iterator[Markup]:
     if not search.trials:
         return
     yield html.heading("History")
     yield _picture(search, draw_history(search), "Value of each trial, and the best so far")
 
 
-def _slices(search: SearchRecord, project: Project | None) -> Iterator[str]:
+def _slices(search: SearchRecord, project: Project | None) -> Iterator[Markup]:
     open_ = [name for name, each in search.distributions.items() if not each.single()]
     if not search.measured or not open_:
         return
@@ -204,7 +205,7 @@ def _slices(search: SearchRecord, project: Project | None) -> Iterator[str]:
         yield _picture(search, drawing, f"{name} against each setting")
 
 
-def _importance(study: Study, search: SearchRecord) -> Iterator[str]:
+def _importance(study: Study, search: SearchRecord) -> Iterator[Markup]:
     if not search.measured:
         return
     yield html.heading("Importance of the settings")
@@ -222,7 +223,7 @@ def _importance(study: Study, search: SearchRecord) -> Iterator[str]:
     yield _picture(search, draw_importance(search, found), "Importance of each setting")
 
 
-def _costs(search: SearchRecord) -> Iterator[str]:
+def _costs(search: SearchRecord) -> Iterator[Markup]:
     costs = search.costs
     if not costs:
         return
@@ -232,7 +233,7 @@ def _costs(search: SearchRecord) -> Iterator[str]:
     yield _picture(search, drawing, f"{search.objectives[0]} against {about}")
 
 
-def _widths(search: SearchRecord) -> Iterator[str]:
+def _widths(search: SearchRecord) -> Iterator[Markup]:
     widths = search.chosen.trial.user_attrs.get("widths") if search.chosen is not None else None
     if not widths:
         return
@@ -243,11 +244,11 @@ def _widths(search: SearchRecord) -> Iterator[str]:
         yield html.image(file.read_bytes(), "Channels of each layer before and after pruning")
 
 
-def _trials(search: SearchRecord) -> Iterator[str]:
+def _trials(search: SearchRecord) -> Iterator[Markup]:
     if search.trials:
         yield html.heading("Trials")
         yield trials_table(search, search.trials)
 
 
-def _picture(search: SearchRecord, drawing: Any, about: str) -> str:
+def _picture(search: SearchRecord, drawing: Any, about: str) -> Markup:
     return html.picture(drawing, about, pixels=len(search.trials) > SHARP)

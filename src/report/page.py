@@ -1,0 +1,82 @@
+"""A page of HTML in one file, put together from the parts in ``templates/``.
+
+Everything that is given as text is escaped; nothing is loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("src.report"), autoescape=True, undefined=StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True,
+)  # fmt: skip
+
+
+def page(title: str, parts: Iterable[Markup]) -> str:
+    """A whole document."""
+    return _TEMPLATES.get_template("base.html").render(title=title, parts=parts)
+
+
+def heading(text: str, *, level: int = 2) -> Markup:
+    return _part("heading", text, level)
+
+
+def paragraph(text: str, *, note: bool = False) -> Markup:
+    return _part("paragraph", text, note)
+
+
+def counts(named: Sequence[tuple[str, str]]) -> Markup:
+    """A row of numbers, each with what it counts."""
+    return _part("counts", named)
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    marks: Sequence[str] = (),
+    words: bool = False,
+) -> Markup:
+    """A table of texts that scrolls sideways; its first column stays in sight.
+
+    Args:
+        head: of the columns.
+        rows: as many cells each.
+        marks: of the rows, ``marked``, ``faint`` or nothing; empty: nothing for all.
+        words: the last column is prose, not numbers.
+    """
+    return _part("table", head, rows, marks or [""] * len(rows), words)
+
+
+def picture(drawing: Figure, about: str, *, pixels: bool = False) -> Markup:
+    """A figure, as lines that stay sharp, or as pixels where these would be too many."""
+    return image(render(drawing, "png" if pixels else "svg"), about, pixels=pixels)
+
+
+def image(content: bytes, about: str, *, pixels: bool = False) -> Markup:
+    """A file of a picture, SVG or PNG, within the page."""
+    kind = "image/png" if pixels else "image/svg+xml"
+    return _part("image", about, kind, base64.b64encode(content).decode("ascii"))
+
+
+def render(drawing: Figure, kind: str) -> bytes:
+    """A figure as a file of ``svg`` or ``png``; the same figure is the same file."""
+    stream = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "figure"}):
+        metadata = {"Date": None} if kind == "svg" else None
+        drawing.savefig(stream, format=kind, dpi=150, metadata=metadata)
+    return stream.getvalue()
+
+
+def _part(name: str, *arguments: Any) -> Markup:
+    macro: Any = getattr(_TEMPLATES.get_template("parts.html").module, name)
+    return Markup(str(macro(*arguments)).strip())
