@@ -1,4 +1,8 @@
-"""Pictures of a search: its course, importances, costs, and fronts."""
+"""Pictures of a search: its course, importances, costs, and fronts.
+
+Not ``optuna.visualization.matplotlib``: its plots set pyplot's style for the whole process, open
+figures of pyplot, and show neither the posterior, nor the chosen trial, nor which trials failed.
+"""
 
 from __future__ import annotations
 
