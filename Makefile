@@ -49,7 +49,7 @@ sweep-pruning: $(if $(CHECKPOINT),$(READY),$(STUDENT)) ## search the pruning rat
 	$(BIN)/python -m src.sweep_pruning search=$(SEARCH) study=$(STUDY) $(if $(CHECKPOINT),checkpoint=$(CHECKPOINT)) $(ARGS)
 
 test: $(READY) ## the fast tests, on two cores in two to three minutes; with the real files those on them too
-	$(BIN)/python -m pytest -m "not slow" -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
 
 test-slow: $(READY) ## the others: killed and resumed runs, several processes
 	$(BIN)/python -m pytest -m slow $(ARGS)

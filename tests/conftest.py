@@ -46,7 +46,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint of a small network with random weights."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
-    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1))
+    checkpoint.save(path, featherface_v1(channels=8, bifpn_repeats=1, context="conv3x3"))
     return path
 
 

@@ -80,7 +80,7 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         ("num_pictures=-1", r"expected num_pictures to be a whole number of at least 0, got -1"),
         ("optimizer.lr=-1", r"expected settings that the optimizer takes, got Invalid learn"),
         ("optimizer.lr=fast", r"expected optimizer\.lr to be a number, got 'fast'"),
-        ("recipe.warmup_steps=-1", r"expected at least 0 warm-up steps, got -1"),
+        ("recipe.warmup_steps=-1", r"recipe\.warmup_steps to be a whole number .*, got -1"),
         ("recipe.milestones=5", r"milestones to be a list, got 5"),
         ("scaling.reference_batch=0", r"expected a reference batch of at least 1 image, got 0"),
         ("views.scales=[-1]", r"expected at least one positive scale"),

@@ -15,6 +15,7 @@ from hydra.errors import InstantiationException
 
 from src import checkpoint
 from src.cli.errors import one_sentence
+from src.cli.settings import check_types
 from src.models import featherface_v1, featherface_v2
 from src.profiling.complexity import complexity
 from src.prune import prune
@@ -38,6 +39,7 @@ def run(tmp_path, tree):
         folder = tmp_path / "run"
         given = [f"checkpoint={file}", f"data.root={tree}", *TINY_DATA, *QUICK, *options]
         with composed("prune", folder, *given) as config:
+            check_types(config)
             return prune(config, folder), folder
 
     return run

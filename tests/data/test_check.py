@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from hydra import compose, initialize_config_dir
+from composing import composed
 
 from src.check_data import run
 from src.data.check import check_tree, summarise, summary_lines
@@ -20,8 +20,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 def checked(root: Path, folder: Path, *overrides: str) -> tuple[int, dict]:
     """Number of errors and the report of the entry point, in this process."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("check_data", ["data=widerface", f"data.root={root}", *overrides])
+    with composed("check_data", folder, "data=widerface", f"data.root={root}", *overrides) as cfg:
         errors = run(cfg, folder)
     return errors, json.loads((folder / "report.json").read_text())
 

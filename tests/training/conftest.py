@@ -55,7 +55,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint of a small network with random weights, wider than the students of the tests."""
     torch.manual_seed(7)
     path = tmp_path_factory.mktemp("teacher") / "teacher.ckpt"
-    checkpoint.save(path, featherface_v1(channels=12, bifpn_repeats=1))
+    checkpoint.save(path, featherface_v1(channels=12, bifpn_repeats=1, context="conv3x3"))
     return path
 
 

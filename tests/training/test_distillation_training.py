@@ -14,7 +14,7 @@ from src.models import featherface_v1
 from src.runs.read import read_runs
 from src.train import train
 
-SMALL = ["+model.channels=8", "+model.bifpn_repeats=1"]
+SMALL = ["+model.channels=8", "+model.bifpn_repeats=1", "+model.context=conv3x3"]
 SHORT = [*SMALL, "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"]
 
 

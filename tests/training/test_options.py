@@ -16,7 +16,10 @@ from src.models import FaceDetector
 from src.train import train
 from src.training import DetectorModule
 
-ONE_EPOCH = ["trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"]
+ONE_EPOCH = [
+    "+model.channels=8", "+model.bifpn_repeats=1", "+model.context=conv3x3",
+    "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from src.train import train
 from src.training import DetectorModule
 from src.training.resuming import how_to_resume, resume_from
 
+SMALL = ["+model.channels=8", "+model.bifpn_repeats=1", "+model.context=conv3x3"]
 SHORT = ["trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"]
 
 
@@ -49,15 +50,15 @@ def test_a_run_leaves_what_repeats_it(configure, tmp_path):
 
 def test_same_seed_same_weights(configure, tmp_path):
     for name in "ab":
-        train(configure("train", tmp_path / name, *SHORT), tmp_path / name)
+        train(configure("train", tmp_path / name, *SMALL, *SHORT), tmp_path / name)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    train(configure("train", tmp_path / "c", *SHORT, "seed=1"), tmp_path / "c")
+    train(configure("train", tmp_path / "c", *SMALL, *SHORT, "seed=1"), tmp_path / "c")
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
 @pytest.mark.parametrize("ema", ["none", "exponential"])
 def test_resumed_equals_uninterrupted(configure, train_until_killed, tmp_path, ema):
-    options = [f"ema={ema}", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=1"]
+    options = [*SMALL, *SHORT, f"ema={ema}", "trainer.max_epochs=3"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(configure("train", whole, *options), whole)
 
@@ -72,7 +73,7 @@ def test_resumed_equals_uninterrupted(configure, train_until_killed, tmp_path, e
 def test_nan_stops_the_run_and_names_the_images(configure, tmp_path, monkeypatch):
     monkeypatch.setattr("src.models.FaceDetector.normalise", lambda self, x: x.float() * torch.nan)
     with pytest.raises(FloatingPointError, match=r"finite loss, got nan .*box=nan.*\.jpg"):
-        train(configure("train", tmp_path, *SHORT), tmp_path)
+        train(configure("train", tmp_path, *SMALL, *SHORT), tmp_path)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
@@ -86,7 +87,7 @@ def test_nonfinite_gradients_name_the_parameters(configure, tmp_path, monkeypatc
     with pytest.raises(
         FloatingPointError, match=r"infinity at step 0 in 1 of .*heads\.0\.boxes\.bias"
     ):
-        train(configure("train", tmp_path, *SHORT), tmp_path)
+        train(configure("train", tmp_path, *SMALL, *SHORT), tmp_path)
 
 
 def test_resume_needs_a_run(configure, tmp_path):
@@ -103,7 +104,7 @@ def test_resume_needs_a_run(configure, tmp_path):
 
 
 def test_a_multirun_is_resumed_by_its_folder(configure, tmp_path):
-    options = [*SHORT, "hydra.sweep.dir=some/where"]
+    options = [*SMALL, *SHORT, "hydra.sweep.dir=some/where"]
     train(configure("train", tmp_path, *options, multirun=True), tmp_path)
     before = weights(tmp_path)
     config = configure("train", tmp_path, *options, "resume=true", multirun=True)
