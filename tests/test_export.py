@@ -149,5 +149,5 @@ def test_missing_packages(package, complaint, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     assert complaint("checkpoint=/nowhere.ckpt") == (
         f"expected the packages of the export extra, found no {package}; "
-        "run pip install featherface[export]"
+        "run make install, or pip install -e '.[export]'"
     )

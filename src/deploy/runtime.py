@@ -14,7 +14,7 @@ from src.deploy.graph import INPUT
 
 FORMAT = 1
 PREFIX = "featherface."
-"""Of our names in the metadata of a file."""
+"""What our names in the metadata of a file begin with."""
 
 
 class OnnxNetwork:
@@ -93,5 +93,5 @@ def require(*names: str) -> list[ModuleType]:
     except ImportError as error:
         raise ValueError(
             f"expected the packages of the export extra, found no {error.name}; "
-            "run pip install featherface[export]"
+            "run make install, or pip install -e '.[export]'"
         ) from None
