@@ -145,7 +145,7 @@ def tree(tiny: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (shutil.rmtree, r"expected WIDER FACE in .*, which is no folder; set data\.root="),
+        (shutil.rmtree, r"expected a folder of WIDER FACE at .*, found none; set data\.root="),
         (lambda root: shutil.rmtree(root / "train"), r"expected the train labels of WIDER FACE"),
         (first_image(Path.unlink), r"got 1 that do not exist, first .*complete the folder or set"),
         (first_image(cut), r"expected a complete image, got one cut off after 600 bytes; copy it"),

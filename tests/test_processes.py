@@ -341,7 +341,7 @@ def test_a_mistake_is_one_line_and_code_1(launch, training, tmp_path):
     arguments = [*training, f"hydra.run.dir={folder}", "data=widerface", "data.root=/nowhere"]
     assert launch("src.train", [a for a in arguments if "generator" not in a]) == 1
     (line,) = launch.output.read_text().splitlines()
-    assert line.startswith("error: expected WIDER FACE in /nowhere, which is no folder; set")
+    assert line.startswith("error: expected a folder of WIDER FACE at /nowhere, found none; set")
     assert "Traceback" in (folder / "train.log").read_text()
 
 

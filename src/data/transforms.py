@@ -31,7 +31,7 @@ _LEVELS = np.arange(256, dtype=np.float64)
 
 
 class Transform(Protocol):
-    """What :class:`Compose` puts in a row."""
+    """One step of :class:`Compose`."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 

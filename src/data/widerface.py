@@ -57,7 +57,7 @@ class Reading(NamedTuple):
     annotations: list[Annotation]
     """Usable images, in the order of the label file."""
     sizes: list[ImageSize]
-    """Of ``annotations``."""
+    """Size of each image in ``annotations``."""
     problems: list[Problem]
     num_zero_size: int
     """Boxes of no width or height, dropped: the official evaluation does not count them either."""
@@ -155,7 +155,7 @@ def _find_layout(root: Path, split: Split) -> tuple[Path, Path, _Parser]:
     if split not in ("train", "val"):
         raise ValueError(f"expected the split 'train' or 'val', got {split!r}")
     if not root.is_dir():
-        raise FileNotFoundError(f"expected WIDER FACE in {root}, which is no folder; {advice}")
+        raise FileNotFoundError(f"expected a folder of WIDER FACE at {root}, found none; {advice}")
     candidates: list[tuple[Path, Path, _Parser]] = [
         (root / split / "label.txt", root / split / "images", parse_retinaface),
         (
@@ -261,5 +261,5 @@ def _first_error(reading: Reading, root: Path) -> Exception:
         )
     others = f" ({count - 1:,} more)" if count > 1 else ""
     return ValueError(
-        f"{first}{others}; 'python -m src.check_data data.root={root}' lists all problems"
+        f"{first}{others}; 'python -m src.check_data data=widerface data.root={root}' lists all"
     )

@@ -42,7 +42,7 @@ class PixelsToFaces(nn.Module):
         self.decode = decode
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """float32 BGR pixels [B, 3, H, W], 0 to 255, of any size."""
+        """Outputs for float32 BGR pixels [B, 3, H, W], 0 to 255, of any size."""
         pyramid = self.model.pyramid(self.model.normalise(pixels))
         outputs = self.model.predict(pyramid)
         if not self.decode:

@@ -22,8 +22,8 @@ SUFFIX = ".onnx"
 FIRST_OPSET = 18
 """Oldest that torch.onnx.export(dynamo=True) writes; asked for an older one it writes this."""
 EXAMPLE = (2, 3, 101, 69)
-"""What is traced: its levels have odd sides. With an even one torch.export (2.13) looks for the
-sizes at which V1's pooling pads nothing, and its solver gives up."""
+"""Shape of the images that are traced: its levels have odd sides. With an even side torch.export
+(2.13) looks for the sizes at which V1's pooling pads nothing, and its solver gives up."""
 
 
 def export_onnx(model: FaceDetector, path: Path, *, decode: bool = False, opset: int = 20) -> None:
@@ -117,7 +117,7 @@ def _metadata(model: FaceDetector, *, decode: bool) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's notes to its developers, which it logs as warnings."""
+    """Silence the exporter's notes to its developers, which it logs as warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

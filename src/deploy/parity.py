@@ -17,10 +17,10 @@ from src.models import FaceDetector
 
 
 class Difference(NamedTuple):
-    """Of one output, over all images."""
+    """How far one output is off, over all images."""
 
     largest: float
-    """Largest absolute difference; NaN where one of them is no number."""
+    """Largest absolute difference; NaN if a value is not a number."""
     scale: float
     """Largest absolute value that PyTorch computes."""
 

@@ -30,7 +30,7 @@ class Balance(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """What makes it, as plain values."""
+        """Its settings, as plain values."""
         ...
 
 
@@ -49,11 +49,11 @@ class FixedWeights(nn.Module):
         return torch.stack([self.priors[name] * terms[name] for name in TERMS]).sum()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """None."""
+        """No groups: nothing is learned."""
         return []
 
     def log_values(self) -> dict[str, Tensor]:
-        """Nothing: they are in the configuration."""
+        """No values: the weights are in the configuration."""
         return {}
 
     def settings(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class LearnedWeights(nn.Module):
         return (priors * brackets).sum()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """theta, without decay: 0 is a value like any other for it."""
+        """theta, without weight decay: 0 is a value like any other for it."""
         return [{"params": [self.theta], "weight_decay": 0.0, "rate_factor": self.rate_factor}]
 
     def log_values(self) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ class DistillationObjective(nn.Module):
             self.features.connect(student.pyramid_channels, channels)
 
     def settings(self) -> dict[str, Any]:
-        """What makes the objective, as plain values; a resumed run must have the same."""
+        """The settings of the objective, as plain values; a resumed run must have the same."""
         return {
             "alpha": self.alpha,
             "temperature": self.temperature,

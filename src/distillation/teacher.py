@@ -42,16 +42,16 @@ class Teacher:
         self.name = name
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Teacher:
-        """Itself: averaging of weights copies the training module, and the teacher never moves."""
+        """No copy: weight averaging copies the training module, and the teacher never changes."""
         return self
 
     @property
     def priors(self) -> PriorSpec:
-        """What its output rows refer to."""
+        """The priors that its output rows refer to."""
         return self.network.priors
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """As :meth:`FaceDetector.normalise`."""
+        """Like :meth:`FaceDetector.normalise`."""
         return (
             self.network.to(pixels.device)
             .normalise(pixels)
@@ -59,7 +59,7 @@ class Teacher:
         )
 
     def __call__(self, images: Tensor) -> Outputs:
-        """As :meth:`FaceDetector.forward`, without a graph."""
+        """Like :meth:`FaceDetector.forward`, without a graph."""
         return self.observe(images)[0]
 
     @torch.no_grad()

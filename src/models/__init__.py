@@ -33,7 +33,7 @@ WIRINGS: dict[str, Callable[[FaceDetector], Wiring]] = {
     "featherface_v1": wire_featherface_v1,
     "nano_b": wire_nano_b,
 }
-"""Networks that can be pruned. One gate of V2 serves places of different widths."""
+"""Networks that can be pruned. V2 cannot: one of its gates serves places of different widths."""
 
 
 def build_model(config: Mapping[str, Any]) -> FaceDetector:

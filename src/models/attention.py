@@ -104,7 +104,7 @@ class CBAM(nn.Module):
 
 
 PLUS_LEAST = 4
-"""Hidden units that CBAM_Plus never goes below."""
+"""Fewest hidden units of a gate of CBAM_Plus."""
 
 
 class CBAMPlus(CBAM):

@@ -19,7 +19,7 @@ STRIDES = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 ENDS = (5, 11, 13)
 """The blocks that end strides 8, 16 and 32."""
 CHANNELS = tuple(WIDTHS[end] for end in ENDS)
-"""Of C3, C4 and C5, unpruned."""
+"""Channels of C3, C4 and C5 before pruning."""
 
 
 class MobileNetV1(nn.Module):

@@ -33,11 +33,11 @@ class Width(NamedTuple):
     """A number of channels that pruning may lower."""
 
     size: int
-    """Unpruned."""
+    """Channels before pruning."""
     group: str
     """One of :data:`GROUPS`."""
     least: int = 1
-    """Pruning leaves at least so many."""
+    """Pruning leaves at least this many."""
 
 
 class Variable(NamedTuple):
@@ -60,9 +60,9 @@ class Coupling(NamedTuple):
     module: nn.Module
     attribute: str
     axes: tuple[Channels | None, ...]
-    """Per dimension from the first; None: as long whatever is pruned."""
+    """The channels along each dimension from the first; None: pruning leaves its length alone."""
     groups: int = 1
-    """Of a grouped convolution, whose second axis holds one group's share of the inputs."""
+    """Groups of a grouped convolution: its second axis holds one group's share of the inputs."""
 
 
 class Filters(NamedTuple):
@@ -138,7 +138,7 @@ class Wiring:
         return self._channels[name]
 
     def blocks(self, variable: Variable) -> int:
-        """In how many equal parts the channels are kept equally: groups of the convolutions."""
+        """Number of equal parts that must keep equally many channels: groups of convolutions."""
         if variable.name not in self._blocks:  # asked for at every step of a soft pruning
             groups = [
                 coupling.groups
@@ -156,7 +156,7 @@ class Wiring:
     # What wire methods say
 
     def layer(self, layer: nn.Module, inputs: Channels | None, outputs: Channels | None) -> None:
-        """A convolution or linear layer; None where nothing goes (image, predictions).
+        """A convolution or linear layer; None where nothing can be pruned (image, predictions).
 
         Depthwise convolutions have no ``inputs``: their kernels follow the ``outputs`` alone.
         """

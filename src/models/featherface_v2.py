@@ -30,7 +30,7 @@ AFTER = ("p3", "p4", "p5")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CBAMPlusOptions:
-    """Of the attention before and after the pyramid."""
+    """Options of the attention before and after the pyramid."""
 
     shared: bool = True
     """One gate per number of channels; False: one per place."""

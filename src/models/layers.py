@@ -12,7 +12,7 @@ from src.models.channels import Channels, Wiring
 
 
 def set_norm_momentum(model: nn.Module, momentum: float | None) -> None:
-    """Set how fast statistics of batch norms follow; None leaves each what it has."""
+    """Set the momentum of every batch norm's statistics; None leaves them as they are."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and momentum is not None:
             module.momentum = momentum

@@ -18,7 +18,7 @@ from src.models.channels import Site, Wiring
 
 
 class Masks:
-    """The factors of a network's channels, at work while attached.
+    """A factor for every channel of a network, applied while attached.
 
     The weights stay what they are; nothing is added to the state dict.
 

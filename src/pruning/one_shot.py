@@ -15,7 +15,8 @@ from src.pruning.plan import PruningSpec, keep, realised_rates, widths_table
 from src.pruning.surgery import remove
 
 TOLERANCE = 1e-3
-"""Of outputs, relative: rounding stays far below, a channel out of place far above."""
+"""Largest relative difference of outputs: rounding stays far below it, a channel out of place is
+far above."""
 
 
 class Pruned(NamedTuple):

@@ -18,7 +18,7 @@ STEPS = 30
 
 
 class Plan(NamedTuple):
-    """What is asked of one network."""
+    """The rates and widths to which one network is pruned."""
 
     rates: dict[str, float]
     """Group -> share of its filters that goes."""
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PruningSpec:
-    """What shall go, before the network is known.
+    """What to prune, before the network is known.
 
     Args:
         rates: group -> share of its filters that goes; None: as much as ``parameters`` asks.
@@ -42,8 +42,8 @@ class PruningSpec:
         seed: of ``importance=random``.
 
     Raises:
-        ValueError: unknown groups, bounds that are none, rates outside them, an unknown criterion,
-            or numbers out of range.
+        ValueError: unknown groups, bounds that are not [lowest, highest], rates outside them, an
+            unknown criterion, or numbers out of range.
     """
 
     rates: Mapping[str, float | None]

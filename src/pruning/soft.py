@@ -28,7 +28,7 @@ from src.pruning.surgery import absent
 
 @dataclass(frozen=True, kw_only=True)
 class SoftPruningSpec(PruningSpec):
-    """What shall go, and along which way; times are shares of the training.
+    """What to prune, and when; times are shares of the training.
 
     Args:
         ramp: until when the rates rise, by 1 - (1 - t / ramp)^3 (Zhu and Gupta, 2017).
@@ -187,7 +187,7 @@ class SoftPruner:
         }
 
     def settings(self) -> dict[str, Any]:
-        """What makes the pruning, as plain values; a resumed run must have the same."""
+        """The settings of the pruning, as plain values; a resumed run must have the same."""
         return dataclasses.asdict(self.spec)
 
     def state(self) -> dict[str, Any]:

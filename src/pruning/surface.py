@@ -1,4 +1,4 @@
-"""The plans of just so many parameters: where a search of rates takes place."""
+"""The plans that just keep a budget of parameters: where a search of rates takes place."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class BudgetSurface:
         return self.spec.kept(self.wiring, every)
 
     def parameters(self, rates: Mapping[str, float]) -> int:
-        """Of the network that ``rates`` leave."""
+        """Parameters of the network that ``rates`` leave."""
         return int(self.cost.parameters(self.kept(rates)))
 
     def project(self, rates: Mapping[str, float]) -> dict[str, float]:

@@ -114,7 +114,7 @@ def test_a_bad_face_line_is_named(tree, row: Callable[..., str], bad: str, messa
     with pytest.raises(ValueError, match=message) as error:
         read_annotations(tree.root, "train")
     assert f"{label_file}:3: " in str(error.value)
-    assert "src.check_data" in str(error.value)
+    assert "python -m src.check_data data=widerface data.root=" in str(error.value)
 
 
 def test_a_face_before_any_image_is_named(tree, row: Callable[..., str]) -> None:
