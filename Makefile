@@ -52,7 +52,7 @@ test: $(READY) ## the fast tests, on two cores in two to three minutes; with the
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
 
 test-slow: $(READY) ## the others: killed and resumed runs, several processes
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

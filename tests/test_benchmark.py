@@ -80,6 +80,7 @@ def test_decoding_needs_no_checkpoint(tmp_path):
     assert not (tmp_path / "run" / "benchmark.png").exists()
 
 
+@pytest.mark.slow
 def test_the_presets_are_measured_without_checkpoints(tmp_path):
     device = torch.device("cpu")
     with composed("benchmark", tmp_path, "sizes=[32]", "device=cpu") as config:

@@ -52,6 +52,7 @@ def run(tmp_path, tree, student):
     return run
 
 
+@pytest.mark.slow
 def test_a_trial_repeats(run):
     first, second = (run(folder=name) for name in ("first", "second"))
     assert first["objective"] == second["objective"]
@@ -80,7 +81,8 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("ema", ["none", pytest.param("exponential", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", ["none", "exponential"])
 def test_a_killed_trial_goes_on(run, monkeypatch, tmp_path, ema):
     options = [f"ema={ema}", "recovery.steps=6"]
     whole = run(*options, folder="whole")

@@ -65,6 +65,7 @@ def test_learning_rates_of_the_groups(configure, tmp_path, teacher):
     assert adapters["weight_decay"] == network["weight_decay"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["kd=feature"], ["kd=weighted", "ema=exponential"]])
 def test_resumed_equals_uninterrupted(
     configure, train_until_killed, tmp_path, teacher, options, rows

@@ -77,9 +77,8 @@ def test_what_is_left_is_trained(start, student, tmp_path, caplog):
     assert 0 < moved.max() < 0.1
 
 
-@pytest.mark.parametrize(
-    "kd", ["none", *(pytest.param(kd, marks=pytest.mark.slow) for kd in ("weighted", "feature"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kd", ["none", "weighted", "feature"])
 def test_resumed_equals_uninterrupted(start, train_until_killed, teacher, kd):
     options = ["pruning=one_shot", "pruning.importance=random", "trainer.max_epochs=2", f"kd={kd}"]
     if kd != "none":

@@ -128,14 +128,15 @@ def test_in_the_middle_it_is_no_network(configure, train_until_killed, tmp_path)
             checkpoint.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         pytest.param([], id="soft"),
-        pytest.param(["pruning.freeze=0.6"], id="frozen before", marks=pytest.mark.slow),
-        pytest.param(["kd=weighted"], id="distilled", marks=pytest.mark.slow),
-        pytest.param(["ema=exponential"], id="averaged", marks=pytest.mark.slow),
-        pytest.param(["pruning.importance=random"], id="random", marks=pytest.mark.slow),
+        pytest.param(["pruning.freeze=0.6"], id="frozen before"),
+        pytest.param(["kd=weighted"], id="distilled"),
+        pytest.param(["ema=exponential"], id="averaged"),
+        pytest.param(["pruning.importance=random"], id="random"),
     ],
 )
 def test_resumed_equals_uninterrupted(

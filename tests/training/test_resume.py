@@ -45,6 +45,8 @@ def assert_same(a, b):
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
+SMALL = ["+model.channels=8", "+model.bifpn_repeats=1", "+model.context=conv3x3"]
+
 # Three steps an epoch. Lightning alone fails all but the first: see src.training.position.
 CASES = [
     pytest.param(
@@ -53,7 +55,7 @@ CASES = [
     ),
     pytest.param(
         ["trainer.max_epochs=2", "trainer.check_val_every_n_epoch=2", "data.num_workers=2"], 4, 3,
-        id="workers",
+        id="workers", marks=pytest.mark.slow,
     ),
     pytest.param(
         ["trainer.max_epochs=9", "trainer.max_steps=5", "trainer.check_val_every_n_epoch=3"], 4, 3,
@@ -69,6 +71,7 @@ CASES = [
 @pytest.mark.parametrize(("options", "die_at", "resumed_at"), CASES)
 def test_killed(configure, tmp_path, seen, options, die_at, resumed_at):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = [*SMALL, *options]
     train(configure("train", whole, *options), whole)
     expected = list(seen)
     seen.clear()
@@ -86,7 +89,9 @@ def test_killed(configure, tmp_path, seen, options, die_at, resumed_at):
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [3, 4])
 def test_a_finished_run_is_prolonged(configure, tmp_path, seen, end):
-    options = ["trainer.max_epochs=9", "trainer.check_val_every_n_epoch=2", "data.num_workers=2"]
+    options = [
+        *SMALL, "trainer.max_epochs=9", "trainer.check_val_every_n_epoch=2", "data.num_workers=2",
+    ]  # fmt: skip
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(configure("train", whole, *options, "trainer.max_steps=6"), whole)
     expected = list(seen)

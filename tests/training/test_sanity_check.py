@@ -35,17 +35,17 @@ def left_by(folder):
     return found | {"csv": (folder / "metrics.csv").read_text()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         [],
         ["kd=weighted"],
         ["pruning=soft", "pruning.parameters=0.7"],
-        pytest.param(["kd=weighted", "pruning=soft", "pruning.parameters=0.7", "ema=exponential"],
-                     marks=pytest.mark.slow),
+        ["kd=weighted", "pruning=soft", "pruning.parameters=0.7", "ema=exponential"],
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_nothing_is_left_behind(configure, tmp_path, teacher, options):
     if "kd=weighted" in options:
         options = [*options, f"kd.teacher={teacher}"]

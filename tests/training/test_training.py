@@ -48,6 +48,7 @@ def test_a_run_leaves_what_repeats_it(configure, tmp_path):
     assert sum(p.numel() for p in model.parameters()) == 489_015
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights(configure, tmp_path):
     for name in "ab":
         train(configure("train", tmp_path / name, *SMALL, *SHORT), tmp_path / name)
@@ -56,6 +57,7 @@ def test_same_seed_same_weights(configure, tmp_path):
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", ["none", "exponential"])
 def test_resumed_equals_uninterrupted(configure, train_until_killed, tmp_path, ema):
     options = [*SMALL, *SHORT, f"ema={ema}", "trainer.max_epochs=3"]
