@@ -49,14 +49,8 @@ def summary(config: DictConfig, folder: Path) -> dict[str, Any]:
         (without the batch) and ``parts`` of its own, or none. The parts add up to the whole.
 
     Raises:
-        ValueError: a side below 1 pixel; whatever building or loading the network raises.
+        ValueError: whatever building or loading the network raises.
     """
-    for side in ("height", "width"):
-        if type(config[side]) is not int or config[side] < 1:
-            raise ValueError(
-                f"expected {side} of at least 1 pixel, a whole number, got {config[side]!r}; "
-                f"set {side}=640"
-            )
     if config.checkpoint is None:
         model = build_model(instantiate(config.model, _convert_="all"))
         option = HydraConfig.get().runtime.choices["model"]

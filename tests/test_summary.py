@@ -15,6 +15,7 @@ from torch import nn
 
 from src import checkpoint
 from src import summary as entry
+from src.cli.settings import check_types
 from src.models import FaceDetector, build_model, featherface_v1
 from src.models.deformable import DeformableConv
 from src.profiling.complexity import complexity
@@ -42,6 +43,7 @@ def found(model) -> dict[str, Any]:
 
 def summarised(folder: Path, *options: str) -> dict[str, Any]:
     with composed("summary", folder, *options) as config:
+        check_types(config)  # as every command begins
         return entry.summary(config, folder)
 
 
@@ -246,11 +248,11 @@ def test_published_weights(tmp_path, shared):
 @pytest.mark.parametrize(
     ("option", "error", "sentence"),
     [
-        ("height=0", ValueError, "height of at least 1 pixel, a whole number, got 0; set height="),
-        ("width=-3", ValueError, "width of at least 1 pixel, a whole number, got -3; set width="),
-        ("width=1.5", ValueError, r"width of at least 1 pixel, a whole number, got 1\.5"),
-        ("height=tall", ValueError, "height of at least 1 pixel, a whole number, got 'tall'"),
-        ("height=null", ValueError, "height of at least 1 pixel, a whole number, got None"),
+        ("height=0", ValueError, "height to be a whole number of at least 1, got 0; set height="),
+        ("width=-3", ValueError, "width to be a whole number of at least 1, got -3; set width="),
+        ("width=1.5", ValueError, r"width to be a whole number of at least 1, got 1\.5"),
+        ("height=tall", ValueError, "height to be a whole number of at least 1, got 'tall'"),
+        ("height=null", ValueError, "height to be a whole number of at least 1, got None"),
         ("checkpoint=/nowhere.ckpt", FileNotFoundError, "checkpoint file, found none at /nowhere"),
         ("model.preset=v9", ValueError, "expected a FeatherFace V1 preset of v1_489015, "),
     ],

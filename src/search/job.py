@@ -7,6 +7,7 @@ import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,11 +70,10 @@ def read_result(returned: Any) -> Result:
     )
 
 
-class Watcher:
+class Watcher(NamedTuple):
     """What a job under way tells its study."""
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
+    trial: Trial
 
     def report(self, value: float, step: int) -> bool:
         """Note the objective at a step; whether the trial is hopeless and should end."""
@@ -89,6 +89,7 @@ def watcher() -> Watcher | None:
     return _current.get()
 
 
+@dataclass(frozen=True)
 class Job:
     """The task of a search; can be sent to other processes.
 
@@ -100,20 +101,12 @@ class Job:
             up.
     """
 
-    def __init__(
-        self,
-        task: Callable[[DictConfig], Any],
-        *,
-        storage: str | None,
-        folder: Path,
-        study_name: str,
-        pruner: Mapping[str, Any] | None,
-    ) -> None:
-        self.task = task
-        self.storage = storage
-        self.folder = folder
-        self.study_name = study_name
-        self.pruner = pruner
+    task: Callable[[DictConfig], Any]
+    _: KW_ONLY
+    storage: str | None
+    folder: Path
+    study_name: str
+    pruner: Mapping[str, Any] | None
 
     def __call__(self, config: DictConfig) -> Any:
         file = Path(HydraConfig.get().runtime.output_dir) / RESULT

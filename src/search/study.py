@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from src.search.coordinates import Distributions
@@ -46,7 +42,7 @@ def open_study(
     *,
     storage: str | None,
     folder: Path,
-    directions: Sequence[str],
+    directions: Sequence[Any],
     sampler: SearchSampler,
     settings: Mapping[str, str],
 ) -> Study:
@@ -55,7 +51,7 @@ def open_study(
     Args:
         name: of the study.
         storage, folder: see :func:`src.search.storage.open_storage`.
-        directions: of the objectives.
+        directions: of each objective, ``minimize`` or ``maximize``.
         sampler: what is tried next.
         settings: what must not change between the processes that take part.
 
@@ -64,7 +60,7 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        study_name=name, storage=open_storage(storage, folder), directions=_directions(directions),
+        study_name=name, storage=open_storage(storage, folder), directions=directions,
         sampler=sampler, load_if_exists=True,
     )  # fmt: skip
     begun = bool(study.get_trials(deepcopy=False))  # before the settings, which precede any trial
@@ -88,6 +84,7 @@ def open_study(
     return study
 
 
+@dataclass
 class Trials:
     """The trials of a study that several processes work on.
 
@@ -103,23 +100,14 @@ class Trials:
         exhausted: whether there are no more points than those that were tried.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        distributions: Distributions,
-        *,
-        n_trials: int,
-        max_failures: int,
-        leases: Leases,
-        feasible: Feasible | None,
-    ) -> None:
-        self.study = study
-        self.distributions = distributions
-        self.n_trials = n_trials
-        self.max_failures = max_failures
-        self.leases = leases
-        self.feasible = feasible
-        self.exhausted = False
+    study: Study
+    distributions: Distributions
+    _: KW_ONLY
+    n_trials: int
+    max_failures: int
+    leases: Leases
+    feasible: Feasible | None
+    exhausted: bool = field(default=False, init=False)
 
     def next(self, count: int) -> list[Trial]:
         """Up to ``count`` trials that this process is to run; those of dead processes first.
@@ -176,17 +164,13 @@ class Trials:
 
     def tell(self, trial: Trial, result: Result | str) -> bool:
         """Record what came of a trial, or why it failed; False if another process was faster."""
-        number_of_values = len(self.study.directions)
+        wanted = len(self.study.directions)
+        if isinstance(result, Result) and not result.given_up and len(result.values) != wanted:
+            result = (
+                f"expected {wanted} objectives, one per direction, got {len(result.values)}; set "
+                "hydra.sweeper.direction"
+            )
         try:
-            if (
-                isinstance(result, Result)
-                and not result.given_up
-                and len(result.values) != number_of_values
-            ):
-                result = (
-                    f"expected {number_of_values} objectives, one per direction, got "
-                    f"{len(result.values)}; set hydra.sweeper.direction"
-                )
             if isinstance(result, str):
                 trial.set_user_attr(ERROR, result)
                 self.study.tell(trial, state=TrialState.FAIL)
@@ -234,7 +218,7 @@ class Trials:
             self.study._storage.set_trial_system_attr(frozen._trial_id, FIXED, point)
         trial = Trial(self.study, frozen._trial_id)
         for name, distribution in self.distributions.items():
-            _suggest(trial, name, distribution)
+            trial._suggest(name, distribution)
         sampler = self.study.sampler
         assert isinstance(sampler, SearchSampler)
         if (design := sampler.design_of(trial.number)) is not None:
@@ -263,10 +247,6 @@ class Trials:
         return self.study.get_trials(deepcopy=False, states=states)
 
 
-def _directions(names: Sequence[str]) -> list[StudyDirection]:
-    return [StudyDirection[name.upper()] for name in names]
-
-
 def keeps_constraints(trial: FrozenTrial) -> bool:
     """Whether none of a trial's constraints is above 0."""
     return all(value <= 0 for value in trial.constraints.values())
@@ -274,17 +254,3 @@ def keeps_constraints(trial: FrozenTrial) -> bool:
 
 def _counts(trial: FrozenTrial) -> bool:
     return CACHED not in trial.user_attrs and WITHDRAWN not in trial.user_attrs
-
-
-def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:
-    if isinstance(distribution, FloatDistribution):
-        trial.suggest_float(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    elif isinstance(distribution, IntDistribution):
-        trial.suggest_int(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    else:
-        assert isinstance(distribution, CategoricalDistribution)
-        trial.suggest_categorical(name, distribution.choices)

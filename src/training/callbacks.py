@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from src.evaluation import detection_rows, draw_pr_curves, write_predictions
 from src.images.drawing import contact_sheet, draw_faces
 from src.images.files import read_image
-from src.types import Batch, Detections
+from src.types import Batch
 
 
 class Pictures(L.Callback):
@@ -46,27 +46,7 @@ class Pictures(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._collect(batch, outputs["detections"])
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._collect(batch, outputs["detections"])
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer, pl_module)
-
-    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer, pl_module)
-
-    def _collect(self, batch: Batch, detections: list[Detections]) -> None:
-        for i, found in enumerate(detections):
+        for i, found in enumerate(outputs["detections"]):
             if len(self._drawn) == self.num_images:
                 return
             image = np.ascontiguousarray(batch.images[i].permute(1, 2, 0).cpu().numpy())
@@ -81,7 +61,9 @@ class Pictures(L.Callback):
                 )
             )
 
-    def _write(self, trainer: L.Trainer, pl_module: Any) -> None:
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         drawn, self._drawn = self._drawn, []
         if not trainer.is_global_zero or trainer.sanity_checking or not drawn:
             return
@@ -100,6 +82,8 @@ class Pictures(L.Callback):
                     )
                 elif isinstance(logger, WandbLogger):
                     logger.log_image(f"pictures/{name}", [rgb], step=trainer.global_step)
+
+    on_test_end = on_validation_end
 
 
 class PredictionFiles(L.Callback):

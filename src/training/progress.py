@@ -52,60 +52,43 @@ class Progress(L.Callback):
             f"epoch {trainer.current_epoch + 1}{of}{shown}, {meter.rate(self._images):.3g} images/s"
         )
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._close()
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    def on_train_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: Any = None
     ) -> None:
-        self._close()
-
-    def _close(self) -> None:
         for meter in (self._evaluation, self._training):
             if meter is not None:
                 meter.close()
         self._training = self._evaluation = None
 
+    on_exception = on_train_end
+
     # Validation and test
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._begin(trainer, "validation", trainer.num_val_batches)
+        self._begin(trainer, "validation", trainer.num_val_batches, trainer.val_dataloaders)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._begin(trainer, "evaluation", trainer.num_test_batches)
+        self._begin(trainer, "evaluation", trainer.num_test_batches, trainer.test_dataloaders)
 
-    def _begin(self, trainer: L.Trainer, what: str, batches: Any) -> None:
+    def _begin(self, trainer: L.Trainer, what: str, batches: Any, loader: Any) -> None:
         self._seen = 0
         if trainer.is_global_zero and not trainer.sanity_checking:
-            loaders: Any = trainer.val_dataloaders if what == "validation" else (
-                trainer.test_dataloaders)  # fmt: skip
-            total = min(len(loaders.dataset), sum(map(int, batches)) * (loaders.batch_size or 1))
+            total = min(len(loader.dataset), sum(map(int, batches)) * (loader.batch_size or 1))
             self._evaluation = Meter(what, total, "image", clock=self.clock)
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        self._count(batch)
-
-    def on_test_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch,
-        batch_idx: int, dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        self._count(batch)
-
-    def _count(self, batch: Batch) -> None:
         self._seen += len(batch.names)
         if (meter := self._evaluation) is not None:
             meter.update(self._seen, lambda: f"{meter.rate(self._seen):.3g} images/s")
 
+    on_test_batch_end = on_validation_batch_end
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._end()
-
-    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._end()
-
-    def _end(self) -> None:
         if self._evaluation is not None:
             self._evaluation.close()
             self._evaluation = None
+
+    on_test_end = on_validation_end

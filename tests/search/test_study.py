@@ -126,7 +126,7 @@ def test_killed_while_it_got_its_point(tmp_path, known):
     number = storage.create_new_trial(trials.study._study_id, template_trial=died)
     trial = Trial(trials.study, number)
     for name in list(SPACE)[:known]:
-        study._suggest(trial, name, SPACE[name])
+        trial._suggest(name, SPACE[name])
     die(trials, trial)
     (taken,) = process(tmp_path / "killed").next(1)
     assert (taken.number, taken.params) == (2, want)
