@@ -36,9 +36,8 @@ def choose(
     distributions: Distributions,
     *,
     direction: StudyDirection,
-    objective: int = 0,
 ) -> Choice:
-    """The trial of the best posterior mean among those that were measured.
+    """The trial of the best posterior mean, of the first objective, among those measured.
 
     The lowest of many noisy values is low by luck, too: its neighbours tell how much. With fewer
     than three trials, that of the best value.
@@ -47,22 +46,21 @@ def choose(
         trials: of a study; those without a value are left out.
         distributions: the search space; trials without one of its settings are left out.
         direction: of the objective.
-        objective: which of the trials' values.
 
     Raises:
         ValueError: no trial has a value.
     """
-    known = measured(trials, distributions, objective=objective)
+    known = measured(trials, distributions)
     if not known:
         raise ValueError(
             f"expected at least one complete trial to choose from, got none of {len(trials)}; see "
             "the errors of the failed ones"
         )
     if len(known) < FEWEST:
-        means = np.array([trial.values[objective] for trial in known])
+        means = np.array([trial.values[0] for trial in known])
         deviations = np.full(len(known), np.nan)
     else:
-        process = fit(known, distributions, direction=direction, objective=objective)
+        process = fit(known, distributions, direction=direction)
         points = np.array([to_unit(distributions, trial.params) for trial in known])
         means, deviations = process.posterior(points)
     best = np.argmax(means) if direction == StudyDirection.MAXIMIZE else np.argmin(means)
@@ -74,15 +72,13 @@ def choose(
     )
 
 
-def measured(
-    trials: Sequence[FrozenTrial], distributions: Distributions, *, objective: int = 0
-) -> list[FrozenTrial]:
+def measured(trials: Sequence[FrozenTrial], distributions: Distributions) -> list[FrozenTrial]:
     """The complete trials with a finite value and all settings; each measurement once."""
     found = {
         trial.number: trial
         for trial in trials
         if trial.state == TrialState.COMPLETE
-        and np.isfinite(trial.values[objective])
+        and np.isfinite(trial.values[0])
         and set(distributions) <= set(trial.params)
     }
     # An answer from the cache is no second measurement: it would speak against any noise.
@@ -90,11 +86,7 @@ def measured(
 
 
 def fit(
-    trials: Sequence[FrozenTrial],
-    distributions: Distributions,
-    *,
-    direction: StudyDirection,
-    objective: int = 0,
+    trials: Sequence[FrozenTrial], distributions: Distributions, *, direction: StudyDirection
 ) -> GaussianProcess:
     """The function behind the values of ``measured`` trials, on the unit cube.
 
@@ -102,7 +94,7 @@ def fit(
     or the differences between these would vanish beside it.
     """
     points = np.array([to_unit(distributions, trial.params) for trial in trials])
-    values = np.array([trial.values[objective] for trial in trials])
+    values = np.array([trial.values[0] for trial in trials])
     sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
     return GaussianProcess.fit(points, sign * np.minimum(sign * values, worst(sign * values)))
 

@@ -54,9 +54,7 @@ class Leases:
     def dead(self, trial: FrozenTrial) -> bool:
         """Whether the process that works on a trial is gone; False until that is certain."""
         lease = trial.user_attrs.get(LEASE)
-        if lease is None:  # not of ours, such as a trial of Optuna's command line
-            return False
-        if lease["worker"] == self.name:
+        if lease is None or lease["worker"] == self.name:  # None: such as of Optuna's command line
             return False
         if lease["machine"] == _machine() and lease["started"] is not None:
             return _started(lease["pid"]) != lease["started"]

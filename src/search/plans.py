@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -39,17 +39,13 @@ def check_trial(config: DictConfig) -> None:
         )
 
 
-class FeasiblePlans:
+class FeasiblePlans(NamedTuple):
     """Rates whose plans keep the budget of parameters, for :class:`src.search.SearchSampler`.
 
     What is searched beside rates is left as proposed.
-
-    Args:
-        surface: of the network.
     """
 
-    def __init__(self, surface: BudgetSurface) -> None:
-        self.surface = surface
+    surface: BudgetSurface
 
     @property
     def solved(self) -> str:
@@ -101,8 +97,8 @@ def feasible_plans(config: DictConfig, space: Space) -> tuple[Space, FeasiblePla
                 f"expected {name} to be searched as interval(LOW,HIGH), any rate between, got "
                 f"{distribution}; or give it one rate"
             )
-        bounds[name.removeprefix(RATES)] = distribution.low, distribution.high
-    for group, (low, high) in bounds.items():
+        group, low, high = name.removeprefix(RATES), distribution.low, distribution.high
+        bounds[group] = low, high
         least, most = spec.bounds[group]
         if low < least or high > most:
             raise ValueError(

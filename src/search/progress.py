@@ -65,13 +65,8 @@ def shown(values: Sequence[float]) -> str:
 
 def settings(params: Mapping[str, Any]) -> str:
     """Settings by the last part of their names."""
-    texts = (
-        f"{name.rpartition('.')[2]} {value:.3g}"
-        if isinstance(value, float)
-        else f"{name.rpartition('.')[2]} {value}"
-        for name, value in params.items()
-    )
-    return " ".join(texts)
+    texts = {n: f"{v:.3g}" if isinstance(v, float) else str(v) for n, v in params.items()}
+    return " ".join(f"{name.rpartition('.')[2]} {text}" for name, text in texts.items())
 
 
 def _outcome(trial: FrozenTrial) -> str:

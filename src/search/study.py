@@ -121,11 +121,8 @@ class Trials:
         for trial in self._in(TrialState.RUNNING):
             if len(chosen) == count:
                 break
-            if (
-                self.leases.dead(trial)
-                and self.leases.take_over(trial)
-                and not self._withdrawn(trial)
-            ):
+            taken = self.leases.dead(trial) and self.leases.take_over(trial)
+            if taken and not self._withdrawn(trial):
                 chosen.append(self._propose(trial))
         while len(chosen) < count and self._due():
             begun = self._begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +15,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from src import checkpoint
 from src.detection.decoding import Decoder
 from src.detection.inference import Views
+from src.detection.objective import DetectionObjective
+from src.distillation import DistillationObjective
 from src.models import FaceDetector
 from src.training.evaluator import EvaluatorModule
 from src.training.position import Position, settle
 from src.training.teachers import MeasuredTeacher
-from src.types import Batch, Detections, LossTerms, Outputs
+from src.types import Batch, Detections, LossTerms
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +57,8 @@ class LearningRateScaling:
         return (batch / self.reference_batch) ** self.POWERS[self.rule]
 
 
-class Objective(Protocol):
-    """What is minimised, such as :class:`src.detection.objective.DetectionObjective`."""
-
-    def __call__(self, network: FaceDetector, batch: Batch) -> tuple[Outputs, LossTerms]:
-        """Run the network on a batch and measure it."""
-        ...
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """What is learned beside the network, as an optimizer's groups."""
-        ...
-
-    def settings(self) -> dict[str, Any]:
-        """What a resumed run must have the same, as plain values."""
-        ...
+Objective = DetectionObjective | DistillationObjective
+"""What is minimised, or anything with their ``forward``, ``parameter_groups`` and ``settings``."""
 
 
 class DetectorModule(EvaluatorModule):
@@ -174,11 +164,8 @@ class DetectorModule(EvaluatorModule):
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
-        if (
-            self.teacher is not None
-            and self.metric is not None
-            and not self.trainer.sanity_checking
-        ):
+        if self.teacher is not None and not self.trainer.sanity_checking:
+            assert self.metric is not None  # made in setup
             self.teacher.begin(self.metric.truth, self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:

@@ -46,10 +46,12 @@ class EvaluatorModule(L.LightningModule):
             self.metric = WiderAP(self.trainer.datamodule.truth())  # type: ignore[attr-defined]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
-        return {"detections": self._evaluate(batch)}
+        assert self.metric is not None  # made in setup
+        found = detect(self.model, self.decoder, batch.images, batch.scales, self.views)
+        self.metric.update(batch.names, found)
+        return {"detections": found}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
-        return {"detections": self._evaluate(batch)}
+    test_step = validation_step
 
     def on_validation_epoch_start(self) -> None:
         """All processes evaluate one network: batch statistics are those of the first process."""
@@ -66,12 +68,6 @@ class EvaluatorModule(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log_result("test")
-
-    def _evaluate(self, batch: Batch) -> list[Detections]:
-        assert self.metric is not None  # made in setup
-        found = detect(self.model, self.decoder, batch.images, batch.scales, self.views)
-        self.metric.update(batch.names, found)
-        return found
 
     def _log_result(self, stage: str) -> None:
         assert self.metric is not None

@@ -21,6 +21,7 @@ class RunCSVLogger(CSVLogger):
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder, name="", version="", flush_logs_every_n_steps=50)
+        self._file = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
         self._first_step: int | None = None
 
     def log_hyperparams(self, params: Any = None) -> None:
@@ -33,39 +34,36 @@ class RunCSVLogger(CSVLogger):
     @rank_zero_only
     def forget_validation(self, step: int) -> None:
         """Drop a validation at this step, which is done again."""
-        file = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
         if (writer := self.experiment) is not None:
             writer.save()
-        if not file.exists():
-            return
-        with file.open(newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows = [r for r in reader if not (r.get("val/ap") and r["step"] == str(step))]
-            columns = list(reader.fieldnames or [])
-        _write(file, rows, columns)
+        if self._file.exists():
+            rows, columns = _read(self._file)
+            rows = [r for r in rows if not (r.get("val/ap") and r["step"] == str(step))]
+            _write(self._file, rows, columns)
 
     @property
     @rank_zero_only
     def experiment(self) -> ExperimentWriter:
         if self._experiment is None:
-            file = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
-            rows, columns = self._earlier_rows(file)
-            file.unlink(missing_ok=True)
+            rows: list[dict[str, str]] = []
+            if self._first_step is not None and self._file.exists():
+                rows, columns = _read(self._file)
+                # A kill can cut the last line short.
+                rows = [r for r in rows if None not in r.values() and r["step"].isdigit()]
+                rows = [row for row in rows if int(row["step"]) < self._first_step]
+            self._file.unlink(missing_ok=True)
             self._experiment = _Writer(log_dir=self.log_dir)
             if rows:
-                _write(file, rows, columns)
+                _write(self._file, rows, columns)
                 self._experiment.metrics_keys = columns
         return cast(ExperimentWriter, self._experiment)
 
-    def _earlier_rows(self, file: Path) -> tuple[list[dict[str, str]], list[str]]:
-        if self._first_step is None or not file.exists():
-            return [], []
-        with file.open(newline="") as stream:
-            reader = csv.DictReader(stream)
-            # A kill can cut the last line short.
-            rows = [row for row in reader if None not in row.values() and row["step"].isdigit()]
-            rows = [row for row in rows if int(row["step"]) < self._first_step]
-            return rows, list(reader.fieldnames or [])
+
+def _read(file: Path) -> tuple[list[dict[str, str]], list[str]]:
+    """Rows, and names of the columns."""
+    with file.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        return list(reader), list(reader.fieldnames or [])
 
 
 def _write(file: Path, rows: list[dict[str, str]], columns: list[str]) -> None:

@@ -54,7 +54,9 @@ class PruningModule(DetectorModule):
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         if self._ranked_epoch < self.current_epoch:  # an epoch resumed in the middle has its ranks
-            self._rank()
+            self.pruner.rank()
+            # Every process takes the scores of the first: another device may round otherwise.
+            self.pruner.scores = self.trainer.strategy.broadcast(self.pruner.scores)
             self._ranked_epoch = self.current_epoch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -69,11 +71,6 @@ class PruningModule(DetectorModule):
         values = {f"rate_{name}": asked * rate for name, rate in pruner.plan.rates.items()}
         values |= {"temperature": spec.temperature(progress), **pruner.log_values()}
         self.log_dict({f"prune/{name}": value for name, value in values.items()}, batch_size=1)
-
-    def _rank(self) -> None:
-        """Every process takes the scores of the first: another device may round otherwise."""
-        self.pruner.rank()
-        self.pruner.scores = self.trainer.strategy.broadcast(self.pruner.scores)
 
     def _advance(self, progress: float) -> None:
         pruner = self.pruner

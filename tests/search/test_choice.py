@@ -117,10 +117,9 @@ def test_few_trials_are_taken_at_their_word(direction, number):
     assert np.isnan([*choice.deviations.values()]).all()
 
 
-def test_one_of_several_objectives():
+def test_the_first_of_several_objectives():
     trials = [made(i, (i / 9, 0.5), (i - 3) ** 2, (i - 7) ** 2) for i in range(10)]
     assert choose(trials, SPACE, direction=MINIMIZE).trial.number == 3
-    assert choose(trials, SPACE, direction=MINIMIZE, objective=1).trial.number == 7
 
 
 def test_nothing_to_choose_from():

@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from src.report.charts import COLORS, new_chart
 from src.search.report.trials import COSTS, SearchRecord, number
@@ -234,16 +234,15 @@ def _draw_beliefs(axes: Axes, search: SearchRecord) -> None:
 
 
 def _mark_valueless(axes: Axes, search: SearchRecord) -> None:
-    for trials, marker, name in (
-        (search.failed, "x", "failed"),
-        (search.given_up, "v", "given up"),
+    for state, name, marker, color, edge in (
+        (TrialState.FAIL, "failed", "x", FAILED, 1.8),
+        (TrialState.PRUNED, "given up", "v", "0.5", 0),
     ):
-        if trials:
-            color = FAILED if marker == "x" else "0.5"
+        if trials := search.ended(state):
             axes.plot(
                 [trial.number for trial in trials], [0.03] * len(trials), marker, color=color,
                 transform=axes.get_xaxis_transform(), label=name, markersize=6,
-                markeredgewidth=1.8 if marker == "x" else 0,
+                markeredgewidth=edge,
             )  # fmt: skip
 
 

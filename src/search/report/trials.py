@@ -43,17 +43,8 @@ class SearchRecord:
             if trial.state == TrialState.COMPLETE and np.isfinite(trial.values).all()
         ]  # fmt: skip
 
-    @property
-    def failed(self) -> list[FrozenTrial]:
-        return [trial for trial in self.trials if trial.state == TrialState.FAIL]
-
-    @property
-    def given_up(self) -> list[FrozenTrial]:
-        return [trial for trial in self.trials if trial.state == TrialState.PRUNED]
-
-    @property
-    def cached(self) -> list[FrozenTrial]:
-        return [trial for trial in self.trials if CACHED in trial.user_attrs]
+    def ended(self, state: TrialState) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if trial.state == state]
 
     @cached_property
     def probe(self) -> FrozenTrial | None:

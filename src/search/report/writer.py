@@ -17,15 +17,11 @@ from optuna.trial import TrialState
 from src.pruning.picture import draw_widths
 from src.report import page as html
 from src.search.choice import Choice
-from src.search.report.figures import (
-    draw_costs,
-    draw_front,
-    draw_history,
-    draw_importance,
-)
+from src.search.report.figures import draw_costs, draw_front, draw_history, draw_importance
 from src.search.report.slices import Project, draw_slices, slices
 from src.search.report.tables import comparison_table, settings_table, trials_table
 from src.search.report.trials import COSTS, SearchRecord, duration, number, read_search, seconds_of
+from src.search.study import CACHED
 
 SHARP = 200
 """Trials up to which pictures are drawn as lines; more would make the page large."""
@@ -112,13 +108,14 @@ def _summary(search: SearchRecord) -> Iterator[Markup]:
     )
     settings = f"{len(search.distributions)} setting{'s' * (len(search.distributions) != 1)}"
     yield html.paragraph(f"Study {search.name}: {settings}, searched for the {goal}.")
-    complete = [t for t in search.trials if t.state == TrialState.COMPLETE]
+    cached = [t for t in search.trials if CACHED in t.user_attrs]
     running = [t for t in search.trials if not t.state.is_finished()]
     spent = [taken for t in search.trials if (taken := seconds_of(t)) is not None]
-    shown = [
-        ("trials", len(search.trials)), ("complete", len(complete)), ("failed", len(search.failed)),
-        ("given up", len(search.given_up)), ("from the cache", len(search.cached)),
-    ]  # fmt: skip
+    ends = {TrialState.COMPLETE: "complete", TrialState.FAIL: "failed",
+            TrialState.PRUNED: "given up"}  # fmt: skip
+    shown = [("trials", len(search.trials))]
+    shown += [(name, len(search.ended(state))) for state, name in ends.items()]
+    shown.append(("from the cache", len(cached)))
     if running:
         shown.append(("not finished", len(running)))
     counts = [(name, str(count)) for name, count in shown]
@@ -131,7 +128,7 @@ def _best(search: SearchRecord) -> Iterator[Markup]:
     if not search.measured:
         yield html.paragraph(
             "No trial is complete, so there is nothing to choose from; the table says what failed."
-            if search.failed
+            if search.ended(TrialState.FAIL)
             else "No trial is complete yet."
         )
     elif len(search.objectives) > 1:
@@ -175,10 +172,9 @@ def _verdict(search: SearchRecord, chosen: Choice) -> str:
 
 
 def _history(search: SearchRecord) -> Iterator[Markup]:
-    if not search.trials:
-        return
-    yield html.heading("History")
-    yield _picture(search, draw_history(search), "Value of each trial, and the best so far")
+    if search.trials:
+        yield html.heading("History")
+        yield _picture(search, draw_history(search), "Value of each trial, and the best so far")
 
 
 def _slices(search: SearchRecord, project: Project | None) -> Iterator[Markup]:
@@ -224,13 +220,11 @@ def _importance(study: Study, search: SearchRecord) -> Iterator[Markup]:
 
 
 def _costs(search: SearchRecord) -> Iterator[Markup]:
-    costs = search.costs
-    if not costs:
-        return
-    yield html.heading("Cost")
-    drawing = draw_costs(search, costs)
-    about = " and ".join(COSTS[cost] for cost in costs)
-    yield _picture(search, drawing, f"{search.objectives[0]} against {about}")
+    if costs := search.costs:
+        yield html.heading("Cost")
+        about = " and ".join(COSTS[cost] for cost in costs)
+        drawing = draw_costs(search, costs)
+        yield _picture(search, drawing, f"{search.objectives[0]} against {about}")
 
 
 def _widths(search: SearchRecord) -> Iterator[Markup]:
