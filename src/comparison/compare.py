@@ -13,6 +13,7 @@ from src.comparison.grouping import Grouping, Setting, short, shown, typed_key
 from src.comparison.intervals import Difference, Spread, difference, spread
 from src.comparison.teachers import OPTION as TEACHER
 from src.comparison.teachers import count_teachers
+from src.runs.nested import is_below
 from src.runs.read import METRICS, LeftOut, Run
 
 _MEASURE = (
@@ -144,8 +145,8 @@ def _conditions(settings: Sequence[Setting]) -> dict[str, str]:
     ]  # fmt: skip
     entries = {re.sub(r"^(python -m \S+).*$", r"\1", _text(run, "command")) for run in runs}
     seeds = {tuple(setting.seeds) for setting in settings}
-    found = {
-        "command": " or ".join(sorted(entries)) + " " + shlex.join(every),
+    return {
+        "command": f"{' or '.join(sorted(entries))} {shlex.join(every)}".strip(),
         "revision": _distinct(_text(run, "revision") for run in runs),
         "versions": _distinct(_versions(run) for run in runs),
         "seeds": ", ".join(map(str, seeds.pop())) if len(seeds) == 1 else "see the settings",
@@ -153,7 +154,6 @@ def _conditions(settings: Sequence[Setting]) -> dict[str, str]:
         "images": _distinct("unknown" if run.images is None else str(run.images) for run in runs),
         "steps": _distinct("unknown" if run.steps is None else str(run.steps) for run in runs),
     }
-    return {name: text.strip() for name, text in found.items()}
 
 
 def _notes(grouping: Grouping) -> Any:
@@ -186,8 +186,7 @@ def _notes(grouping: Grouping) -> Any:
         )
     other = [
         key for key in grouping.differences
-        if key not in {*measured, *grouping.untyped}
-        and not any(key == name or key.startswith(f"{name}.") for name in (*typed, *_WIRING))
+        if key not in {*measured, *grouping.untyped} and not is_below(key, (*typed, *_WIRING))
     ]  # fmt: skip
     if other:
         yield f"what was chosen changes more than its name says: {_listed(grouping, other)}"

@@ -48,7 +48,8 @@ class TeacherSearch:
                 return begun
         root = Path(self.outputs)
         folders = [*root.glob("train/*"), *root.glob("multirun/*/*")]
-        found = [f for f in folders if self._fits(f) and f.parent.resolve() != _resolved(sweep)]
+        own = None if sweep is None else sweep.resolve()
+        found = [f for f in folders if self._fits(f) and f.parent.resolve() != own]
         if not found:
             raise FileNotFoundError(
                 f"expected a trained teacher ({' or '.join(TEACHERS)}) of {self.data_root} below "
@@ -86,10 +87,6 @@ def _configuration(run: Path) -> dict[str, dict[str, Any]]:
     found = config if isinstance(config, dict) else {}
     groups = {name: found.get(name) for name in ("data", "model", "kd", "pruning")}
     return {name: group if isinstance(group, dict) else {} for name, group in groups.items()}
-
-
-def _resolved(folder: Path | None) -> Path | None:
-    return None if folder is None else folder.resolve()
 
 
 def _recorded_teacher(run: Path) -> Path | None:

@@ -25,10 +25,10 @@ def to_unit(distributions: Distributions, params: Mapping[str, Any]) -> np.ndarr
     """
     point = []
     for name, distribution in distributions.items():
-        low, high, log = _range(distribution)
+        low, high, log, step = _range(distribution)
         value = distribution.to_internal_repr(params[name])
         if log:
-            half = 0.0 if _step(distribution) is None else 0.5
+            half = 0.0 if step is None else 0.5
             low, high, value = math.log(low - half), math.log(high + half), math.log(value)
         point.append(0.5 if high == low else (value - low) / (high - low))
     return np.array(point)
@@ -38,8 +38,8 @@ def from_unit(distributions: Distributions, point: Sequence[float] | np.ndarray)
     """The values at a point [d] of the unit cube; whole numbers and choices take equal shares."""
     params: dict[str, Any] = {}
     for (name, distribution), place in zip(distributions.items(), point, strict=True):
-        low, high, log = _range(distribution)
-        step, place = _step(distribution), float(place)
+        low, high, log, step = _range(distribution)
+        place = float(place)
         if step is not None and log:  # each value has as much of the cube as the others
             least, most = math.log(low - 0.5), math.log(high + 0.5)
             value = float(round(math.exp(least + place * (most - least))))
@@ -54,16 +54,10 @@ def from_unit(distributions: Distributions, point: Sequence[float] | np.ndarray)
     return params
 
 
-def _range(distribution: BaseDistribution) -> tuple[float, float, bool]:
-    """Lowest and highest value, as Optuna stores them, and whether their logarithms are even."""
+def _range(distribution: BaseDistribution) -> tuple[float, float, bool, float | None]:
+    """Lowest and highest value, as Optuna stores them, whether their logarithms are even, and the
+    distance of neighbouring values; None where there are none."""
     if isinstance(distribution, CategoricalDistribution):
-        return 0.0, float(len(distribution.choices) - 1), False
+        return 0.0, float(len(distribution.choices) - 1), False, 1.0
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    return float(distribution.low), float(distribution.high), distribution.log
-
-
-def _step(distribution: BaseDistribution) -> float | None:
-    """Distance of neighbouring values; None where there are none."""
-    if isinstance(distribution, CategoricalDistribution):
-        return 1.0
-    return getattr(distribution, "step", None)
+    return float(distribution.low), float(distribution.high), distribution.log, distribution.step

@@ -28,10 +28,6 @@ class Pictures(L.Callback):
     """
 
     def __init__(self, folder: Path, num_images: int, *, score_threshold: float = 0.4) -> None:
-        if num_images < 1:
-            raise ValueError(
-                f"expected at least one picture, got {num_images}; set num_pictures=0 for none"
-            )
         self.folder = folder
         self.num_images = num_images
         self.score_threshold = score_threshold

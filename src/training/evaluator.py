@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -75,10 +75,7 @@ class EvaluatorModule(L.LightningModule):
         self.metric.reset()
         self.evaluated_step = self.global_step
         if stage == "val":
-            shown = "  ".join(
-                f"{level} {100 * self.result.metrics[f'ap_{level}']:.2f}"
-                for level in ("easy", "medium", "hard")
-            )
+            shown = by_level(self.result.metrics)
             log.info("epoch %d, step %d: AP %s", self.current_epoch, self.global_step, shown)
         # Every rank computes the same value from all ranks' detections: nothing left to reduce.
         # Each logs it, too: the callback that keeps the best asks every rank.
@@ -87,6 +84,12 @@ class EvaluatorModule(L.LightningModule):
             self.log("step", float(max(0, self.global_step - 1)))
             self.log("epoch", float(max(0, self.current_epoch - 1)))
         self.log(f"{stage}_ap", self.result.metrics["ap"], prog_bar=True, logger=False)
+
+
+def by_level(metrics: Mapping[str, float]) -> str:
+    """AP in per cent, for the log."""
+    levels = ("easy", "medium", "hard")
+    return "  ".join(f"{level} {100 * metrics[f'ap_{level}']:.2f}" for level in levels)
 
 
 def score(

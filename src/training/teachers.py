@@ -19,6 +19,7 @@ from src.distillation.balance import Balance
 from src.evaluation import WiderAP, WiderResult
 from src.evaluation.ground_truth import ImageTruth
 from src.runs.teachers import TeacherSearch
+from src.training.evaluator import by_level
 from src.types import Batch
 
 log = logging.getLogger(__name__)
@@ -55,13 +56,7 @@ class MeasuredTeacher:
         assert self.result is not None  # begun with the first validation, or in the checkpoint
         names = ("ap", "ap_easy", "ap_medium", "ap_hard")
         gaps = {name: self.result[name] - student.metrics[name] for name in names}
-        log.info(
-            "teacher AP %s; gap %s", *(
-                "  ".join(f"{level} {100 * values[f'ap_{level}']:.2f}"
-                          for level in ("easy", "medium", "hard"))
-                for values in (self.result, gaps)
-            ),
-        )  # fmt: skip
+        log.info("teacher AP %s; gap %s", by_level(self.result), by_level(gaps))
         teacher = {f"val/teacher_{name}": self.result[name] for name in names}
         return teacher | {f"val/gap_{name}": gap for name, gap in gaps.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,9 +43,7 @@ def draw_history(search: SearchRecord) -> Figure:
         trials = search.measured
         places = [trial.number for trial in trials]
         values = np.array([trial.values[objective] for trial in trials])
-        limits = view(search, objective)
-        axes.set_ylim(limits)
-        show_numbers(axes.yaxis, limits)
+        show_view(axes, search, objective)
         own = np.array([CACHED not in trial.user_attrs for trial in trials], dtype=bool)
         axes.scatter(
             np.array(places)[own], values[own], color=VALUE, label="measured", **_point(search)
@@ -92,9 +90,7 @@ def draw_importance(search: SearchRecord, importances: Mapping[str, float]) -> F
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.set_xlim(0, 1.12 * max(importances.values()))
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", color="0.92")
-    axes.set_axisbelow(True)
+    tidy(axes, lines="x")
     return figure
 
 
@@ -190,10 +186,15 @@ def scatter(
             axes.scatter(place, value, **_RING)
         if search.probe is not None and trial.number == search.probe.number:
             axes.scatter(place, value, **{**_RING, "edgecolors": "0.4", "marker": "s"})
+    show_view(axes, search, objective)
+    tidy(axes)
+
+
+def show_view(axes: Axes, search: SearchRecord, objective: int) -> None:
+    """Values of an objective upwards."""
     limits = view(search, objective)
     axes.set_ylim(limits)
     show_numbers(axes.yaxis, limits)
-    tidy(axes)
 
 
 def show_numbers(axis: Axis, limits: tuple[float, float] | None) -> None:
@@ -202,8 +203,8 @@ def show_numbers(axis: Axis, limits: tuple[float, float] | None) -> None:
         axis.set_major_formatter(EngFormatter(sep=""))
 
 
-def tidy(axes: Axes) -> None:
-    axes.grid(color="0.92")
+def tidy(axes: Axes, *, lines: Literal["both", "x"] = "both") -> None:
+    axes.grid(axis=lines, color="0.92")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 

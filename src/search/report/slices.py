@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from src.report.charts import new_chart
 from src.search.choice import FEWEST, fit, measured
@@ -110,7 +110,7 @@ def _draw_slice(
 ) -> None:
     distribution: Any = search.distributions[name]
     trials = [trial for trial in search.measured if name in trial.params]
-    if _is_choice(search, name):
+    if isinstance(distribution, CategoricalDistribution):
         choices = [str(choice) for choice in distribution.choices]
         axes.set_xticks(range(len(choices)), [plain(_short(text)) for text in choices])
         axes.set_xlim(-0.5, len(choices) - 0.5)
@@ -133,15 +133,14 @@ def _draw_slice(
         places = [trial.params[name] for trial in trials]
     scatter(axes, search, trials, places, objective)
     if curve is not None:
-        _draw_curve(axes, search, name, curve)
+        _draw_curve(axes, distribution, curve)
         axes.set_ylim(view(search, objective))  # not that of the curve's far end
     axes.set_title(plain(search.label(name)), fontsize=10)
 
 
-def _draw_curve(axes: Axes, search: SearchRecord, name: str, curve: Slice) -> None:
-    distribution: Any = search.distributions[name]
+def _draw_curve(axes: Axes, distribution: BaseDistribution, curve: Slice) -> None:
     values, means, deviations = curve
-    if _is_choice(search, name):
+    if isinstance(distribution, CategoricalDistribution):
         choices = [str(choice) for choice in distribution.choices]
         places = [choices.index(str(value)) + 0.3 for value in values]
         axes.errorbar(
@@ -152,10 +151,6 @@ def _draw_curve(axes: Axes, search: SearchRecord, name: str, curve: Slice) -> No
     axes.fill_between(
         values, means - deviations, means + deviations, color=BELIEF, alpha=0.15, linewidth=0
     )
-
-
-def _is_choice(search: SearchRecord, name: str) -> bool:
-    return isinstance(search.distributions[name], CategoricalDistribution)
 
 
 def _short(text: str) -> str:
