@@ -20,7 +20,7 @@ from src import checkpoint
 from src.cli import command
 from src.data.datamodule import FaceDataModule
 from src.deploy import SUFFIX, OnnxNetwork, differences, export_onnx, require
-from src.images.files import read_image
+from src.images.files import IMAGE_SUFFIXES, read_image
 from src.report.progress import tracked, waiting
 from src.runs.files import replacing, write_json
 from src.runs.record import record
@@ -28,8 +28,6 @@ from src.runs.record import record
 log = logging.getLogger(__name__)
 
 FORMATS = ("onnx",)
-
-PHOTOS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def export(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -105,11 +103,13 @@ def _images(config: DictConfig) -> list[Path]:
     source = Path(config.source)
     if source.is_file():
         return [source]
-    found = sorted(f for f in source.rglob("*") if f.suffix.lower() in PHOTOS and f.is_file())
+    found = sorted(
+        f for f in source.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()
+    )
     if not found:
         raise ValueError(
             f"expected an image or a folder of images at source={source}, found none ending in "
-            f"{', '.join(sorted(PHOTOS))}"
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     return found[: config.num_images]
 

@@ -10,9 +10,8 @@ data/data_augment.py of github.com/biubug6/Pytorch_Retinaface; colour distortion
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -30,10 +29,8 @@ _INTERPOLATIONS = (
 _LEVELS = np.arange(256, dtype=np.float64)
 
 
-class Transform(Protocol):
-    """One step of :class:`Compose`."""
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+Transform = Callable[[Sample, np.random.Generator], Sample]
+"""What :class:`Compose` puts in a row."""
 
 
 @dataclass(frozen=True)

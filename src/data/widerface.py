@@ -65,7 +65,7 @@ class Reading(NamedTuple):
     """Boxes that reached over the border of their image."""
 
 
-def read_annotations(root: Path, split: Split) -> list[Annotation]:
+def read_split(root: Path, split: Split) -> Reading:
     """Read one split; stops at anything that would spoil training hours later.
 
     Args:
@@ -73,17 +73,13 @@ def read_annotations(root: Path, split: Split) -> list[Annotation]:
         split: ``train`` or ``val``.
 
     Returns:
-        One annotation per image, boxes clipped to the image, boxes of zero size dropped.
+        One annotation per image, boxes clipped to the image, boxes of zero size dropped; and what
+        was noticed on the way.
 
     Raises:
         FileNotFoundError: if the root, its label file or a listed image does not exist.
         ValueError: for a label line or an image file at fault; names the file and the line.
     """
-    return read_split(root, split).annotations
-
-
-def read_split(root: Path, split: Split) -> Reading:
-    """Like :func:`read_annotations`, with what was noticed on the way."""
     reading = inspect_split(root, split)
     if reading.problems:
         raise _first_error(reading, Path(root))

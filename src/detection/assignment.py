@@ -7,8 +7,8 @@ well, fit the same place; those of this file do not use their values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,13 +17,8 @@ from src.detection.boxes import pairwise_iou, to_corners
 from src.detection.priors import Priors
 from src.types import Assignment, Matched, Outputs, Targets
 
-
-class Assigner(Protocol):
-    """Decides the label of every prior of every image."""
-
-    def __call__(self, priors: Priors, outputs: Outputs, targets: Targets) -> Assignment:
-        """Priors, detached outputs [B, P, .] and the faces of the batch -> labels."""
-        ...
+Assigner = Callable[[Priors, Outputs, Targets], Assignment]
+"""Priors, detached outputs [B, P, .] and the faces of the batch -> the label of every prior."""
 
 
 def gather_positives(assignment: Assignment, priors: Priors, targets: Targets) -> Matched:

@@ -8,9 +8,8 @@ trained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -19,13 +18,8 @@ from torch import Tensor
 from src.detection.coding import encode_boxes, encode_landmarks
 from src.types import LossTerms, Matched, Outputs
 
-
-class LossTerm(Protocol):
-    """One part of the objective."""
-
-    def __call__(self, outputs: Outputs, matched: Matched) -> Tensor:
-        """Outputs [B, P, .] and what they should have been -> scalar, 0 with a graph when idle."""
-        ...
+LossTerm = Callable[[Outputs, Matched], Tensor]
+"""Outputs [B, P, .] and what they should have been -> scalar, 0 with a graph when idle."""
 
 
 @dataclass(frozen=True)

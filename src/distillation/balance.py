@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,54 +14,54 @@ BOUND = 3.0
 """Largest |s|: weights stay within e^-3 and e^3, 0.05 to 20 times their prior."""
 
 
-class Balance(Protocol):
-    """Turns the terms of :func:`src.distillation.losses.distillation_terms` into one scalar."""
+class Balance(nn.Module):
+    """Turns the terms of :func:`src.distillation.losses.distillation_terms` into one scalar.
 
-    def __call__(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Name -> scalar in, scalar out."""
-        ...
+    ``forward`` takes them by name, each a scalar.
+
+    Args:
+        priors: lambda of ``class``, ``box`` and ``landmark``, above 0.
+    """
+
+    name: str
+
+    def __init__(self, **priors: float) -> None:
+        super().__init__()
+        fit = [type(value) in (int, float) and 0 < value < math.inf for value in priors.values()]
+        if set(priors) != set(TERMS) or not all(fit):
+            raise ValueError(
+                f"expected a weight above 0 for each of {', '.join(TERMS)}, got {dict(priors)}; "
+                "set kd.balance.NAME"
+            )
+        self.priors = {name: float(priors[name]) for name in TERMS}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is learned, as an optimizer's groups; ``rate_factor`` times the network's rate."""
-        ...
+        return []
 
     def log_values(self) -> dict[str, Tensor]:
-        """What the log should show, name -> scalar."""
-        ...
+        """What the log should show, name -> scalar; nothing that is in the configuration."""
+        return {}
 
     def settings(self) -> dict[str, Any]:
-        """Its settings, as plain values."""
-        ...
+        """What makes it, as plain values: ``balance`` and the priors."""
+        return {"balance": self.name, **self.priors}
 
 
-class FixedWeights(nn.Module):
+class FixedWeights(Balance):
     """sum_k lambda_k L_k.
 
     Args:
         priors: lambda of ``class``, ``box`` and ``landmark``, above 0.
     """
 
-    def __init__(self, **priors: float) -> None:
-        super().__init__()
-        self.priors = _checked(priors)
+    name = "fixed"
 
     def forward(self, terms: Mapping[str, Tensor]) -> Tensor:
         return torch.stack([self.priors[name] * terms[name] for name in TERMS]).sum()
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """No groups: nothing is learned."""
-        return []
 
-    def log_values(self) -> dict[str, Tensor]:
-        """No values: the weights are in the configuration."""
-        return {}
-
-    def settings(self) -> dict[str, Any]:
-        """``balance`` and the priors."""
-        return {"balance": "fixed", **self.priors}
-
-
-class LearnedWeights(nn.Module):
+class LearnedWeights(Balance):
     """sum_k lambda_k (exp(-s_k) L_k + s_k) with learned s_k = 3 tanh(theta_k / 3).
 
     The log-variance form of Kendall et al. (CVPR 2018, eq. 7) with the prior outside the bracket:
@@ -75,13 +75,14 @@ class LearnedWeights(nn.Module):
         priors: lambda of ``class``, ``box`` and ``landmark``, above 0.
     """
 
+    name = "learned"
+
     def __init__(self, *, rate_factor: float = 10.0, **priors: float) -> None:
-        super().__init__()
+        super().__init__(**priors)
         if not 0 < rate_factor < math.inf:
             raise ValueError(
                 f"expected a rate_factor above 0, got {rate_factor}; set kd.balance.rate_factor"
             )
-        self.priors = _checked(priors)
         self.rate_factor = rate_factor
         self.theta = nn.Parameter(torch.zeros(len(TERMS)))
 
@@ -110,14 +111,4 @@ class LearnedWeights(nn.Module):
 
     def settings(self) -> dict[str, Any]:
         """``balance``, the priors and ``rate_factor``."""
-        return {"balance": "learned", **self.priors, "rate_factor": self.rate_factor}
-
-
-def _checked(priors: Mapping[str, float]) -> dict[str, float]:
-    fit = [type(value) in (int, float) and 0 < value < math.inf for value in priors.values()]
-    if set(priors) != set(TERMS) or not all(fit):
-        raise ValueError(
-            f"expected a weight above 0 for each of {', '.join(TERMS)}, got {dict(priors)}; "
-            "set kd.balance.NAME"
-        )
-    return {name: float(priors[name]) for name in TERMS}
+        return super().settings() | {"rate_factor": self.rate_factor}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -100,42 +101,29 @@ def check_rows(name: str, rows: np.ndarray) -> None:
 def _parse(path: Path) -> np.ndarray:
     lines = path.read_text(encoding="utf-8").rstrip().split("\n")
     rows = [line.split() for line in lines[_FIRST_BOX_LINE - 1 :]]
-    problem = _header_problem(path, lines, len(rows))
-    if problem is None:
-        try:
-            # One pass in C; the rows are looked at one by one only to say which of them is wrong.
+    title = lines[0].strip().rsplit("/", maxsplit=1)[-1]
+    count = lines[1].strip() if len(lines) > 1 else ""
+    if title != path.stem and not title.startswith(path.stem + "."):
+        problem = 1, f"the image name {path.stem!r}", repr(lines[0])
+    elif not count.isdecimal():
+        problem = 2, "the number of detections", repr(count)
+    elif int(count) != len(rows):
+        problem = 2, f"the number of lines that follow ({len(rows)})", count
+    else:
+        # One pass in C; the rows are looked at one by one only to say which of them is wrong.
+        with suppress(ValueError):
             table = np.array(rows, dtype=np.float64).reshape(len(rows), 5)
-        except ValueError:
-            problem = _row_problem(rows)
-        else:
             if np.isfinite(table).all():
                 return table
-            problem = _row_problem(rows)
+        problem = next(
+            (line, "five finite numbers 'x y w h score'", repr(" ".join(row)))
+            for line, row in enumerate(rows, start=_FIRST_BOX_LINE)
+            if len(row) != 5 or not all(_is_finite(word) for word in row)
+        )
     line, expected, got = problem
     raise ValueError(
         f"{path}, line {line}: expected {expected}, got {got}; "
         "write the file again with src.evaluation.write_predictions"
-    )
-
-
-def _header_problem(path: Path, lines: list[str], num_rows: int) -> tuple[int, str, str] | None:
-    """Line number, what was expected and what came, if one of the first two lines is wrong."""
-    title = lines[0].strip().rsplit("/", maxsplit=1)[-1]
-    if title != path.stem and not title.startswith(path.stem + "."):
-        return 1, f"the image name {path.stem!r}", repr(lines[0])
-    count = lines[1].strip() if len(lines) > 1 else ""
-    if not count.isdecimal():
-        return 2, "the number of detections", repr(count)
-    if int(count) != num_rows:
-        return 2, f"the number of lines that follow ({num_rows})", count
-    return None
-
-
-def _row_problem(rows: list[list[str]]) -> tuple[int, str, str]:
-    return next(
-        (line, "five finite numbers 'x y w h score'", repr(" ".join(row)))
-        for line, row in enumerate(rows, start=_FIRST_BOX_LINE)
-        if len(row) != 5 or not all(_is_finite(word) for word in row)
     )
 
 

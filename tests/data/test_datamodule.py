@@ -24,7 +24,7 @@ from src.data.transforms import (
     RandomSquareCrop,
     Resize,
 )
-from src.data.widerface import Annotation, read_annotations
+from src.data.widerface import Annotation, read_split
 from src.evaluation.ground_truth import truth_from_boxes, write_ground_truth
 from src.images.files import read_image
 from src.synthetic import SyntheticSpec
@@ -99,7 +99,7 @@ def test_collate_pads_right_and_below_with_the_mean_colour(
 
 
 def test_augmentation_depends_on_seed_epoch_and_index_alone(small_tree: Path) -> None:
-    annotations = read_annotations(small_tree, "train")
+    annotations = read_split(small_tree, "train").annotations
     # The same picture twice: equal pixels would mean equal random numbers.
     annotations = [annotations[1], annotations[1]]
     dataset = FaceDataset(annotations, RECIPE, seed=1)
@@ -111,13 +111,13 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone(small_tree: Path) ->
 
 
 def test_a_plain_index_is_refused(small_tree: Path) -> None:
-    dataset = FaceDataset(read_annotations(small_tree, "train"), RECIPE, seed=0)
+    dataset = FaceDataset(read_split(small_tree, "train").annotations, RECIPE, seed=0)
     with pytest.raises(TypeError, match=r"\(epoch, index\) pair .* got 3; .*num_train_images"):
         dataset[3]  # type: ignore[index]
 
 
 def test_evaluation_images_carry_their_scale(small_tree: Path) -> None:
-    annotations = read_annotations(small_tree, "val")
+    annotations = read_split(small_tree, "val").annotations
     original, scale = EvaluationDataset(annotations, None)[1]
     assert original.image.shape == (60, 80, 3)
     assert scale == (1, 1)
@@ -246,14 +246,14 @@ def write_truth(folder: Path, annotations: list[Annotation]) -> None:
 
 
 def test_truth_from_mat_files_comes_first(small_tree: Path) -> None:
-    write_truth(small_tree / "ground_truth", read_annotations(small_tree, "val"))
+    write_truth(small_tree / "ground_truth", read_split(small_tree, "val").annotations)
     assert [len(t.boxes_xywh) for t in make_data(small_tree).truth().values()] == [0, 1, 1]
     # They hold validation images only.
     assert len(make_data(small_tree, val_split="train").truth()) == 5
 
 
 def test_ground_truth_of_other_images_is_refused(small_tree: Path, tmp_path: Path) -> None:
-    write_truth(tmp_path / "other", read_annotations(small_tree, "train"))
+    write_truth(tmp_path / "other", read_split(small_tree, "train").annotations)
     with pytest.raises(ValueError, match=r"all 3 .* none for 3, first 1--B/1_B_0.jpg.*set data"):
         make_data(small_tree, ground_truth=tmp_path / "other").truth()
     with pytest.raises(FileNotFoundError, match=r"wider_face_val.mat"):

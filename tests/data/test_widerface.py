@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.widerface import inspect_split, read_annotations
+from src.data.widerface import inspect_split, read_split
 from src.evaluation.ground_truth import read_ground_truth
 
 NAME = "0--Parade/0_Parade_1.jpg"
@@ -23,7 +23,7 @@ def test_retinaface_layout(tree, row: Callable[..., str]) -> None:
         f"10 12 20 24 {LANDMARKS} 0.0",  # with landmarks it cannot be invalid
     ]
     tree.retinaface("train", {NAME: rows, "0--Parade/empty.jpg": []})
-    first, second = read_annotations(tree.root, "train")
+    first, second = read_split(tree.root, "train").annotations
 
     assert first.name == NAME
     assert first.path == tree.root / "train" / "images" / NAME
@@ -42,7 +42,7 @@ def test_retinaface_layout(tree, row: Callable[..., str]) -> None:
 def test_a_landmark_beyond_the_border_is_a_landmark(tree) -> None:
     row = "0 12 20 24 -1 15 0 20 15 1 16 20 0 13 25 0 19 25 0 0.5"
     tree.retinaface("train", {NAME: [row]})
-    (annotation,) = read_annotations(tree.root, "train")
+    (annotation,) = read_split(tree.root, "train").annotations
     assert annotation.faces.has_landmarks.tolist() == [True]
 
 
@@ -54,7 +54,7 @@ def test_official_layout(tree) -> None:
         f"{names[2]}\n1\n1 2 3 4 0 0 0 0 0 0 \n"
     )
     tree.official("val", text, names)
-    annotations = read_annotations(tree.root, "val")
+    annotations = read_split(tree.root, "val").annotations
     assert [annotation.name for annotation in annotations] == names
     assert [len(annotation.faces.boxes) for annotation in annotations] == [2, 0, 1]
     np.testing.assert_allclose(annotations[0].faces.boxes[1], [40, 30, 46, 38])
@@ -65,12 +65,12 @@ def test_official_layout(tree) -> None:
 def test_an_image_without_faces_may_lack_its_line_of_zeros(tree) -> None:
     names = ["0--Parade/none.jpg", "0--Parade/b.jpg"]
     tree.official("val", f"{names[0]}\n0\n{names[1]}\n1\n1 2 3 4 0 0 0 0 0 0\n", names)
-    assert [len(a.faces.boxes) for a in read_annotations(tree.root, "val")] == [0, 1]
+    assert [len(a.faces.boxes) for a in read_split(tree.root, "val").annotations] == [0, 1]
 
 
 def test_a_list_of_names_gives_no_faces(tree) -> None:
     tree.retinaface("val", {NAME: []}, names_only=True)
-    (annotation,) = read_annotations(tree.root, "val")
+    (annotation,) = read_split(tree.root, "val").annotations
     assert annotation.name == NAME
     assert len(annotation.faces.boxes) == 0
     assert not inspect_split(tree.root, "val").has_labels
@@ -79,7 +79,7 @@ def test_a_list_of_names_gives_no_faces(tree) -> None:
 def test_labels_are_preferred_to_a_list_of_names(tree, row: Callable[..., str]) -> None:
     tree.retinaface("val", {NAME: []}, names_only=True)
     tree.retinaface("val", {NAME: [row("1 2 3 4")]})
-    assert len(read_annotations(tree.root, "val")[0].faces.boxes) == 1
+    assert len(read_split(tree.root, "val").annotations[0].faces.boxes) == 1
 
 
 def test_boxes_of_zero_size_are_dropped_and_boxes_over_the_border_clipped(
@@ -94,7 +94,7 @@ def test_boxes_of_zero_size_are_dropped_and_boxes_over_the_border_clipped(
     ]
     tree.retinaface("train", {NAME: rows})
     with caplog.at_level(logging.INFO):
-        (annotation,) = read_annotations(tree.root, "train")
+        (annotation,) = read_split(tree.root, "train").annotations
     np.testing.assert_allclose(annotation.faces.boxes, [[0, 0, 7, 8], [75, 55, 80, 60]])
     assert "2 boxes of zero size dropped, 2 clipped" in caplog.text
 
@@ -112,7 +112,7 @@ def test_boxes_of_zero_size_are_dropped_and_boxes_over_the_border_clipped(
 def test_a_bad_face_line_is_named(tree, row: Callable[..., str], bad: str, message: str) -> None:
     label_file = tree.retinaface("train", {NAME: [row("1 2 3 4"), bad]})
     with pytest.raises(ValueError, match=message) as error:
-        read_annotations(tree.root, "train")
+        read_split(tree.root, "train")
     assert f"{label_file}:3: " in str(error.value)
     assert "python -m src.check_data data=widerface data.root=" in str(error.value)
 
@@ -121,7 +121,7 @@ def test_a_face_before_any_image_is_named(tree, row: Callable[..., str]) -> None
     label_file = tree.retinaface("train", {NAME: []})
     label_file.write_text(f"{row('1 2 3 4')}\n# {NAME}\n")
     with pytest.raises(ValueError, match=r"label.txt:1: expected a line '# event/file.jpg' before"):
-        read_annotations(tree.root, "train")
+        read_split(tree.root, "train")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_faults_of_the_official_layout_are_named(tree, text: str, message: str) 
     names = {"a": "0--Parade/a.jpg", "b": "0--Parade/b.jpg"}
     tree.official("train", text.format(**names), list(names.values()))
     with pytest.raises(ValueError, match=message):
-        read_annotations(tree.root, "train")
+        read_split(tree.root, "train")
 
 
 def test_missing_images_are_counted_and_named(tree) -> None:
@@ -154,7 +154,7 @@ def test_missing_images_are_counted_and_named(tree) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"9 images .* 8 that do not exist, first 0--Parade/1.jpg, "
     ):
-        read_annotations(tree.root, "train")
+        read_split(tree.root, "train")
 
 
 def test_a_cut_image_is_named(tree) -> None:
@@ -162,7 +162,7 @@ def test_a_cut_image_is_named(tree) -> None:
     path = tree.root / "train" / "images" / NAME
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ValueError, match=r"0_Parade_1.jpg: expected a complete image") as error:
-        read_annotations(tree.root, "train")
+        read_split(tree.root, "train")
     assert str(error.value).count(str(path)) == 1
 
 
@@ -170,18 +170,18 @@ def test_an_image_listed_twice_is_named(tree) -> None:
     label_file = tree.retinaface("train", {NAME: []})
     label_file.write_text(f"# {NAME}\n# {NAME}\n")
     with pytest.raises(ValueError, match=r":2: .* listed a second time, first on line 1"):
-        read_annotations(tree.root, "train")
+        read_split(tree.root, "train")
 
 
 def test_an_empty_label_file_is_named(tree) -> None:
     tree.retinaface("train", {NAME: []}).write_text("")
     with pytest.raises(ValueError, match=r"label.txt: expected at least one image"):
-        read_annotations(tree.root, "train")
+        read_split(tree.root, "train")
 
 
 def test_a_missing_root_says_how_to_set_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent.*data\.root=.*WIDERFACE_ROOT"):
-        read_annotations(tmp_path / "absent", "train")
+        read_split(tmp_path / "absent", "train")
 
 
 def test_a_root_without_labels_says_what_was_looked_for(tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ def test_a_root_without_labels_says_what_was_looked_for(tmp_path: Path) -> None:
         FileNotFoundError,
         match=r"val/label.txt, wider_face_split/wider_face_val_bbx_gt.txt, val/wider_val.txt",
     ):
-        read_annotations(tmp_path, "val")
+        read_split(tmp_path, "val")
     with pytest.raises(ValueError, match="expected the split 'train' or 'val', got 'test'"):
-        read_annotations(tmp_path, "test")  # type: ignore[arg-type]
+        read_split(tmp_path, "test")  # type: ignore[arg-type]
 
 
 def test_inspection_collects_all_problems_and_keeps_what_is_usable(
@@ -212,7 +212,7 @@ def test_real_train(widerface: Path) -> None:
     # The set grows; its first images stay as they are.
     first = (widerface / "train" / "label_2351.txt").read_text().split("# ")[1:]
     names = {entry.splitlines()[0].strip() for entry in first}
-    annotations = [a for a in read_annotations(widerface, "train") if a.name in names]
+    annotations = [a for a in read_split(widerface, "train").annotations if a.name in names]
     assert len(annotations) == 2351
     assert sum(len(annotation.faces.boxes) for annotation in annotations) == 41109
     assert sum(int(annotation.faces.ignore.sum()) for annotation in annotations) == 545
@@ -220,7 +220,7 @@ def test_real_train(widerface: Path) -> None:
 
 @pytest.mark.real_data
 def test_real_val_is_covered_by_the_ground_truth(widerface: Path) -> None:
-    annotations = read_annotations(widerface, "val")
+    annotations = read_split(widerface, "val").annotations
     assert len(annotations) == 306
     truth = read_ground_truth(widerface / "ground_truth")
     assert len(truth) == 3226

@@ -10,7 +10,7 @@ import torch
 from src import checkpoint
 from src.data.dataset import FaceDataset, collate
 from src.data.transforms import Compose, PadToSquare, Resize
-from src.data.widerface import read_annotations
+from src.data.widerface import read_split
 from src.detection.assignment import MaxIoUAssigner
 from src.detection.priors import priors_for
 from src.distillation import DistillationObjective, FixedWeights, Teacher
@@ -33,7 +33,7 @@ def batch(shared):
     """Two training images with a large face each, at 320 px."""
     annotations = [
         annotation
-        for annotation in read_annotations(shared / "widerface", "train")
+        for annotation in read_split(shared / "widerface", "train").annotations
         if ((annotation.faces.boxes[:, 2:] - annotation.faces.boxes[:, :2]).min(axis=1) > 100).any()
     ][:2]
     transform = Compose([PadToSquare(), Resize(320, random_interpolation=False, min_face=0)])

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.data.widerface import read_annotations
+from src.data.widerface import read_split
 from src.evaluation.ground_truth import read_ground_truth
 from src.synthetic import SyntheticSpec, generate, is_complete
 from src.synthetic.camera import Light
@@ -138,7 +138,7 @@ def test_label_lines_hold_twenty_numbers(tree: Path) -> None:
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_the_project_reads_it(tree: Path, split: str) -> None:
     table = labels(tree / split / "label.txt")
-    annotations = read_annotations(tree, split)  # type: ignore[arg-type]
+    annotations = read_split(tree, split).annotations  # type: ignore[arg-type]
     assert [annotation.name for annotation in annotations] == list(table)
     for annotation, rows in zip(annotations, table.values(), strict=True):
         corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
