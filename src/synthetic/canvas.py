@@ -201,14 +201,14 @@ class Figure(NamedTuple):
     """[h, w, 4] uint8, BGRA, colours already multiplied by alpha."""
     corner: tuple[int, int]
     """x, y of the patch's first pixel in the image."""
-    region: np.ndarray
+    region: np.ndarray = np.zeros((0, 2))
     """[M, 2] float64, outline of the face (forehead to chin, ear to ear), image pixels; M = 0
     when the figure shows no face."""
-    landmarks: np.ndarray
+    landmarks: np.ndarray = np.zeros((5, 2))
     """[5, 2] float64, image pixels."""
-    covered: float
+    covered: float = 0.0
     """Share of the face behind glasses, mask or hand, 0 to 1."""
-    yaw: float
+    yaw: float = 0.0
     """Degrees, positive towards the right of the image."""
 
 

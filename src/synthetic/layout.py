@@ -25,11 +25,11 @@ class Plan(NamedTuple):
     """Middle of the head, pixels."""
     height: float
     """Hairline to chin when seen from the front, pixels."""
-    body: float
+    body: float = 2.0
     """Length of the body below the chin, in face heights."""
-    blur: float
+    blur: float = 0.0
     """Defocus relative to the height of the face."""
-    is_back: bool
+    is_back: bool = False
     """Seen from behind: no face."""
 
 

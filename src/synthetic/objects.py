@@ -114,7 +114,7 @@ def draw_distractor(
         draw_hand(canvas, rng, skin_color(rng), spot, unit)
     shaded = np.linspace(1 - light.contrast * 0.5, 1 + light.contrast * 0.3, 8)
     canvas.apply_shade(0, np.tile(shaded[:: -1 if light.x < 0 else 1], (8, 1)))
-    return Figure(canvas.result(blur), canvas.corner, np.zeros((0, 2)), np.zeros((5, 2)), 0.0, 0.0)
+    return Figure(canvas.result(blur), canvas.corner)
 
 
 def draw_occluder(rng: np.random.Generator, figure: Figure, frame: tuple[int, int]) -> Figure:
@@ -143,7 +143,7 @@ def draw_occluder(rng: np.random.Generator, figure: Figure, frame: tuple[int, in
         for offset in rng.normal(0, 0.5, (9, 2)):
             leaf = ellipse_points(spot + offset * unit, (0.4 * unit, 0.16 * unit), 10)
             canvas.fill(leaf, (40, rng.uniform(60, 150), 60))
-    return Figure(canvas.result(), canvas.corner, np.zeros((0, 2)), np.zeros((5, 2)), 0.0, 0.0)
+    return Figure(canvas.result(), canvas.corner)
 
 
 def draw_bars(rng: np.random.Generator, image: np.ndarray, owner: np.ndarray) -> None:

@@ -19,62 +19,51 @@ from src.synthetic.canvas import (
 from src.synthetic.face import draw_ears, draw_face
 from src.synthetic.hair import HAIR_STYLES, draw_back_hair, draw_front_hair, draw_worn
 from src.synthetic.head import Head
+from src.synthetic.layout import Plan
 from src.synthetic.objects import draw_hand, draw_smiley
 
 
 def draw_person(
-    rng: np.random.Generator,
-    center: tuple[float, float],
-    *,
-    height: float,
-    frame: tuple[int, int],
-    light: Light,
-    body: float = 2.0,
-    blur: float = 0.0,
-    is_back: bool = False,
+    rng: np.random.Generator, plan: Plan, frame: tuple[int, int], light: Light
 ) -> Figure:
     """Draw one person.
 
     Args:
         rng: decides looks, pose, clothes and what covers the face.
-        center: x, y of the head, image pixels.
-        height: hairline to chin when seen from the front, image pixels.
+        plan: where the person stands, and how large.
         frame: width and height of the image, pixels; nothing is drawn outside.
         light: the light of the scene.
-        body: length of the body below the chin, in face heights.
-        blur: standard deviation of the defocus, image pixels.
-        is_back: show the back of the head, that is, no face.
 
     Returns:
-        The patch with outline and landmarks of the face; no outline when ``is_back``.
+        The patch with outline and landmarks of the face; no outline from behind.
     """
+    height, unit = plan.height, plan.height / 2
+    blur = plan.blur * height
     zoom = int(np.ceil((44 if height < 12 else 60) / height)) if height < 56 else 1 + (height < 80)
-    head = Head(rng, np.array(center, float), height)
-    x, y, unit = center[0], center[1], height / 2
+    head = Head(rng, np.array([plan.x, plan.y], float), height)
     reach = 2.7 * unit
-    box = (x - reach, y - 2.4 * unit, x + reach, y + unit * (2 + 2 * body))
+    low = plan.y + unit * (2 + 2 * plan.body)
+    box = (plan.x - reach, plan.y - 2.4 * unit, plan.x + reach, low)
     canvas = Canvas(box, frame, zoom)
     skin, hair = skin_color(rng), hair_color(rng)
     cover = cloth_color(rng) if rng.random() < 0.06 else None  # a headscarf
     style = "long" if cover else str(rng.choice(HAIR_STYLES))
-    draw_body(canvas, rng, head, skin, body)
+    draw_body(canvas, rng, head, skin, plan.body)
     draw_back_hair(canvas, rng, head, cover or hair, style, skin)
     draw_ears(canvas, head, skin)
-    region, covered = np.zeros((0, 2)), 0.0
-    if is_back:
+    if plan.is_back:
         canvas.fill(head.hull(-1.42, 0.75, 1.06, 1.0), tint(skin, 0.9) if style == "bald" else hair)
-        landmarks = np.zeros((5, 2))
         canvas.apply_shade(0, _light_field(canvas, head, light))
-    else:
-        # A little below the hairline, as annotators draw it: hair covers the rest of the forehead.
-        region = head.hull(-0.87, 1.0)
-        landmarks = draw_face(canvas, rng, head, skin, hair, light)
-        draw_front_hair(canvas, rng, head, cover or hair, "scarf" if cover else style)
-        covered = draw_worn(canvas, rng, head)
-        canvas.apply_shade(0, _light_field(canvas, head, light))
-        if rng.random() < 0.06:
-            covered = max(covered, 0.3)
-            draw_hand(canvas, rng, skin, head.on(xy((rng.uniform(-0.5, 0.5), 0.65)))[0], unit)
+        return Figure(canvas.result(blur), canvas.corner)
+    landmarks = draw_face(canvas, rng, head, skin, hair, light)
+    draw_front_hair(canvas, rng, head, cover or hair, "scarf" if cover else style)
+    covered = draw_worn(canvas, rng, head)
+    canvas.apply_shade(0, _light_field(canvas, head, light))
+    if rng.random() < 0.06:
+        covered = max(covered, 0.3)
+        draw_hand(canvas, rng, skin, head.on(xy((rng.uniform(-0.5, 0.5), 0.65)))[0], unit)
+    # A little below the hairline, as annotators draw it: hair covers the rest of the forehead.
+    region = head.hull(-0.87, 1.0)
     return Figure(canvas.result(blur), canvas.corner, region, landmarks, covered, head.yaw)
 
 

@@ -72,16 +72,7 @@ def draw_scene(rng: np.random.Generator, kind: str, size: int) -> Scene:
         paste(image, owner, draw_distractor(rng, width, height, size, light), 0)
     placed: list[Placed] = []
     for plan in plans:
-        figure = draw_person(
-            rng,
-            (plan.x, plan.y),
-            height=plan.height,
-            frame=(width, height),
-            light=light,
-            body=plan.body,
-            blur=plan.blur * plan.height,
-            is_back=plan.is_back,
-        )
+        figure = draw_person(rng, plan, (width, height), light)
         pixels = paste(image, owner, figure, len(placed) + 1)
         if not plan.is_back and pixels:
             inside = share_inside(figure.region, width, height)

@@ -16,7 +16,7 @@ from src.data.widerface import read_split
 from src.evaluation.ground_truth import read_ground_truth
 from src.synthetic import SyntheticSpec, generate, is_complete
 from src.synthetic.camera import Light
-from src.synthetic.layout import MAX_SHARE, MIN_HEIGHT, scaled_height
+from src.synthetic.layout import MAX_SHARE, MIN_HEIGHT, Plan, scaled_height
 from src.synthetic.person import draw_person
 from src.synthetic.scene import SCENES, draw_scene
 from src.synthetic.tree import MANIFEST
@@ -203,7 +203,7 @@ def test_landmarks_lie_in_their_boxes_and_are_rare_on_tiny_faces(drawn: list) ->
 def test_landmarks_are_ordered_as_seen_in_the_image() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        figure = draw_person(rng, (50, 50), height=24, frame=(100, 100), light=FLAT, body=1)
+        figure = draw_person(rng, Plan(50, 50, 24, body=1), (100, 100), FLAT)
         left_eye, right_eye, nose, left_mouth, right_mouth = figure.landmarks
         # The face's own axes: along the eyes, and down from them.
         right = (right_eye - left_eye) / np.linalg.norm(right_eye - left_eye)
@@ -222,7 +222,7 @@ def test_landmarks_mark_what_is_drawn() -> None:
     darker = []
     for seed in range(40):
         rng = np.random.default_rng((1, seed))
-        figure = draw_person(rng, (100, 100), height=80, frame=(200, 200), light=FLAT, body=1)
+        figure = draw_person(rng, Plan(100, 100, 80, body=1), (200, 200), FLAT)
         gray = cv2.cvtColor(np.ascontiguousarray(figure.patch[..., :3]), cv2.COLOR_BGR2GRAY)
         points = figure.landmarks - figure.corner
 
@@ -240,7 +240,7 @@ def test_landmarks_mark_what_is_drawn() -> None:
 
 def test_the_back_of_a_head_is_no_face() -> None:
     rng = np.random.default_rng(0)
-    figure = draw_person(rng, (50, 50), height=40, frame=(100, 100), light=FLAT, is_back=True)
+    figure = draw_person(rng, Plan(50, 50, 40, is_back=True), (100, 100), FLAT)
     assert len(figure.region) == 0
     assert figure.patch[..., 3].any()
 
