@@ -227,13 +227,11 @@ def write_pictures(
     *,
     count: int = 12,
     seed: int = 0,
-) -> list[Path]:
+) -> None:
     """Write contact sheets of random labelled images and a histogram of face sizes.
 
-    Returns:
-        The files written: ``labels.png``, ``augmented.png``, ``face_sizes.png``.
+    The files are ``labels.png``, ``augmented.png`` and ``face_sizes.png``.
     """
-    written = []
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(annotations), size=min(count, len(annotations)), replace=False)
     samples = _decodable(annotations[index] for index in sorted(chosen))
@@ -244,9 +242,7 @@ def write_pictures(
     for name, shown in (("labels.png", samples), ("augmented.png", augmented)):
         if shown:
             cv2.imwrite(str(folder / name), contact_sheet([_picture(s) for s in shown]))
-            written.append(folder / name)
-    written.append(_plot_sizes(report, folder / "face_sizes.png"))
-    return written
+    _plot_sizes(report, folder / "face_sizes.png")
 
 
 def _decodable(annotations: Iterable[Annotation]) -> list[Sample]:
@@ -268,7 +264,7 @@ def _picture(sample: Sample) -> np.ndarray:
     return draw_faces(image, faces.boxes[~keep], colour=ORANGE)
 
 
-def _plot_sizes(report: TreeReport, path: Path) -> Path:
+def _plot_sizes(report: TreeReport, path: Path) -> None:
     figure = new_chart(7, 4)
     axes = figure.add_subplot()
     splits = {name: split for name, split in report.splits.items() if split.has_labels}
@@ -283,7 +279,6 @@ def _plot_sizes(report: TreeReport, path: Path) -> Path:
     if splits:
         axes.legend()
     save_chart(figure, path)
-    return path
 
 
 def _without_truth(root: Path, reading: Reading, folder: Path | None) -> list[str]:

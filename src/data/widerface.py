@@ -111,27 +111,32 @@ def inspect_split(root: Path, split: Split) -> Reading:
         )
     problems.extend(_duplicates(labels, label_file))
 
-    paths = [image_folder / name for name in labels.names]
+    def look_at(line: int, name: str) -> ImageSize | Problem:
+        path = image_folder / name
+        try:
+            return read_image_size(path)
+        except (FileNotFoundError, NotADirectoryError):
+            message = f"{name} does not exist in {image_folder}"
+            return Problem("missing", label_file, line, message)
+        except (ValueError, OSError) as error:
+            return Problem("image", path, None, str(error).removeprefix(f"{path}: "))
+
     with ThreadPoolExecutor(_READERS) as pool:
-        looked_at = list(pool.map(_size_or_fault, paths))
-    for line, name, path, seen in zip(
-        labels.name_lines, labels.names, paths, looked_at, strict=True
-    ):
-        if seen is None:
-            problems.append(
-                Problem("missing", label_file, line, f"{name} does not exist in {image_folder}")
-            )
-        elif isinstance(seen, str):
-            problems.append(Problem("image", path, None, seen.removeprefix(f"{path}: ")))
+        looked_at = list(pool.map(look_at, labels.name_lines, labels.names))
+    problems.extend(seen for seen in looked_at if isinstance(seen, Problem))
     sizes = [seen if isinstance(seen, ImageSize) else None for seen in looked_at]
     faces, num_zero_size, num_clipped = _faces(labels, sizes, label_file, problems)
-    usable = [index for index, size in enumerate(sizes) if size is not None]
+    annotations = [
+        Annotation(name, image_folder / name, faces[index])
+        for index, (name, size) in enumerate(zip(labels.names, sizes, strict=True))
+        if size is not None
+    ]
     return Reading(
         label_file=label_file,
         image_folder=image_folder,
         has_labels=parse is not parse_names,
         listed=labels.names,
-        annotations=[Annotation(labels.names[i], paths[i], faces[i]) for i in usable],
+        annotations=annotations,
         sizes=[size for size in sizes if size is not None],
         problems=problems,
         num_zero_size=num_zero_size,
@@ -187,16 +192,6 @@ def _duplicates(labels: Labels, file: Path) -> list[Problem]:
 
 
 # --- faces -------------------------------------------------------------------------------------
-
-
-def _size_or_fault(path: Path) -> ImageSize | str | None:
-    """The size; a sentence where the file is at fault; None where there is none."""
-    try:
-        return read_image_size(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, OSError) as error:
-        return str(error)
 
 
 def _faces(
