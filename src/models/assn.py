@@ -6,28 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.models.attention import SpatialGate
+from src.models.attention import ChannelGate, SpatialGate
 from src.models.channels import Channels, Wiring
 from src.models.layers import ConvNorm
 
 
-class SumGate(nn.Module):
+class SumGate(ChannelGate):
     """Scales channels by sigmoid(MLP(mean)) + sigmoid(MLP(max)), 0 to 2, SiLU in the shared MLP."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.reduce = nn.Linear(channels, hidden)
-        self.expand = nn.Linear(hidden, channels)
-
     def forward(self, x: Tensor) -> Tensor:
-        gate = self._gate(x.mean(dim=(2, 3))) + self._gate(x.amax(dim=(2, 3)))
+        mean, peak = x.mean(dim=(2, 3)), x.amax(dim=(2, 3))
+        gate = torch.sigmoid(self._mlp(mean)) + torch.sigmoid(self._mlp(peak))
         return x * gate[:, :, None, None]
 
-    def _gate(self, pooled: Tensor) -> Tensor:
-        return torch.sigmoid(self.expand(F.silu(self.reduce(pooled))))
-
-    def wire(self, wiring: Wiring, channels: Channels, hidden: Channels) -> None:
-        wiring.hidden(self.reduce, self.expand, channels, hidden)
+    def _mlp(self, pooled: Tensor) -> Tensor:
+        return self.expand(F.silu(self.reduce(pooled)))
 
 
 class ASSN(nn.Module):

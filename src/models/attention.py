@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from src.models.channels import Channels, Wiring
+from src.models.channels import Channels, Site, Wiring
 
 
 def hidden_units(channels: int, reduction: int, *, least: int = 1) -> int:
@@ -70,7 +70,7 @@ class SpatialGate(nn.Module):
         return torch.sigmoid(self.norm(self.conv(self.pool(x))))
 
     def wire(self, wiring: Wiring, channels: Channels) -> None:
-        wiring.pool(self.pool, channels)
+        wiring.sites.append(Site(self.pool, channels, "pool"))
 
 
 class CBAM(nn.Module):
@@ -125,39 +125,30 @@ class SharedCBAM(nn.Module):
 
     FeatherFace V2's sketch calls it SharedCBAMManager and says gates are shared by their number of
     channels; the published code makes one per place and passes an unknown place's features through
-    unchanged. Here places with equally many channels do share, and an unknown one is an error.
+    unchanged. Here places with equally many channels do share.
     For (64, 128, 256) channels 5,732 parameters, wherever and however often they occur. The one
     spatial gate's norm keeps statistics of all places together: in training each place is normed by
     its own batch, in evaluation by that mixture.
 
     Args:
-        channels: name of a place -> its number of channels.
+        channels: of every place, in any order.
         reduction, residual: as of :class:`CBAMPlus`.
     """
 
     def __init__(
-        self, channels: Mapping[str, int], *, reduction: int = 32, residual: bool = True
+        self, channels: Iterable[int], *, reduction: int = 32, residual: bool = True
     ) -> None:
         super().__init__()
-        self.channels = dict(channels)
         self.residual = residual
         self.gates = nn.ModuleDict(
             {
                 str(c): ChannelGate(c, hidden_units(c, reduction, least=PLUS_LEAST), bias=False)
-                for c in sorted(set(self.channels.values()))
+                for c in sorted(set(channels))
             }
         )
         self.spatial = SpatialGate()
 
-    def forward(self, x: Tensor, name: str) -> Tensor:
-        """Gate the features [B, C, H, W] of the place ``name``.
-
-        Raises:
-            ValueError: no such place.
-        """
-        if name not in self.channels:
-            raise ValueError(
-                f"expected a place of shared attention of {', '.join(self.channels)}; got {name!r}"
-            )
-        gated = self.spatial(self.gates[str(self.channels[name])](x))
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate the features [B, C, H, W] of a place; C is one of the ``channels``."""
+        gated = self.spatial(self.gates[str(x.shape[1])](x))
         return torch.relu(gated + x) if self.residual else gated

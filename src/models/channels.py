@@ -16,8 +16,8 @@ wrong behind a channel shuffle, and they leave a neck with fusion weights and ga
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -195,28 +195,6 @@ class Wiring:
         self.layer(expand, hidden, channels)
         self.filters.append(Filters(reduce, hidden, None, expand))
         self.sites.append(Site(reduce, hidden, "scale"))
-
-    def parameter(self, module: nn.Module, attribute: str, channels: Channels) -> None:
-        """A parameter with one value per channel."""
-        self.couplings.append(Coupling(module, attribute, (channels,)))
-
-    def pool(self, module: nn.Module, channels: Channels) -> None:
-        """A module that pools over channels."""
-        self.sites.append(Site(module, channels, "pool"))
-
-    def product(self, module: nn.Module, rows: Channels, columns: Channels) -> None:
-        """Activations that are multiplied, at the output positions of ``module``."""
-        self.products.append(Product(module, (rows, columns)))
-
-    def shuffle(self, module: Any, channels: Channels) -> Channels:
-        """A module whose ``index`` reorders channels."""
-        self.shuffles.append((module, channels))
-        return channels[module.index.cpu().numpy()]
-
-
-def join(parts: Sequence[Channels]) -> Channels:
-    """The channels of a concatenation."""
-    return np.concatenate(list(parts))
 
 
 def narrowed(table: Mapping[str, Width], widths: Mapping[str, int] | None) -> dict[str, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.models.channels import Channels, Wiring, join
+from src.models.channels import Channels, Wiring
 from src.models.deformable import DeformableConv
 from src.models.layers import ConvNorm
 
@@ -58,11 +60,15 @@ class SSHWidths(NamedTuple):
 class _Windows(nn.Module):
     """Stacked 3x3 convolutions that stand for 3x3, 5x5 and 7x7 windows (SSH)."""
 
-    branch3: nn.Module
-    shared: nn.Module
-    branch5: nn.Module
-    branch7_first: nn.Module
-    branch7_second: nn.Module
+    def __init__(
+        self, channels: int, widths: SSHWidths, conv: Callable[..., nn.Module], slope: float
+    ) -> None:
+        super().__init__()
+        self.branch3 = conv(channels, widths.branch3)
+        self.shared = conv(channels, widths.shared, slope=slope)
+        self.branch5 = conv(widths.shared, widths.branch5)
+        self.branch7_first = conv(widths.shared, widths.branch7_first, slope=slope)
+        self.branch7_second = conv(widths.branch7_first, widths.branch7_second)
 
     def forward(self, x: Tensor) -> Tensor:
         shared = self.shared(x)
@@ -77,7 +83,7 @@ class _Windows(nn.Module):
 
         shared = each("shared", x)
         seven = each("branch7_second", each("branch7_first", shared))
-        return join([each("branch3", x), each("branch5", shared), seven])
+        return np.concatenate([each("branch3", x), each("branch5", shared), seven])
 
 
 class SSH(_Windows):
@@ -91,16 +97,8 @@ class SSH(_Windows):
     """
 
     def __init__(self, channels: int, widths: SSHWidths, *, groups: int = 1) -> None:
-        super().__init__()
-
-        def conv(inputs: int, outputs: int, slope: float | None = None) -> ConvNorm:
-            return ConvNorm(inputs, outputs, kernel=3, groups=groups, slope=slope)
-
-        self.branch3 = conv(channels, widths.branch3)
-        self.shared = conv(channels, widths.shared, SLOPE)
-        self.branch5 = conv(widths.shared, widths.branch5)
-        self.branch7_first = conv(widths.shared, widths.branch7_first, SLOPE)
-        self.branch7_second = conv(widths.branch7_first, widths.branch7_second)
+        conv = partial(ConvNorm, kernel=3, groups=groups)
+        super().__init__(channels, widths, conv, SLOPE)
 
 
 class DeformableSSH(_Windows):
@@ -115,12 +113,7 @@ class DeformableSSH(_Windows):
     """
 
     def __init__(self, channels: int, widths: SSHWidths, *, slope: float = SLOPE) -> None:
-        super().__init__()
-        self.branch3 = DeformableNorm(channels, widths.branch3)
-        self.shared = DeformableNorm(channels, widths.shared, slope=slope)
-        self.branch5 = DeformableNorm(widths.shared, widths.branch5)
-        self.branch7_first = DeformableNorm(widths.shared, widths.branch7_first, slope=slope)
-        self.branch7_second = DeformableNorm(widths.branch7_first, widths.branch7_second)
+        super().__init__(channels, widths, DeformableNorm, slope)
 
 
 class ConvContext(nn.Module):

@@ -24,8 +24,6 @@ from src.models.layers import PerLevel
 from src.models.options import read_options
 
 LAYOUT = "v1_592371"
-BEFORE = ("c3", "c4", "c5")
-AFTER = ("p3", "p4", "p5")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,10 +50,8 @@ class SharedAttentionNeck(nn.Module):
         self.bifpn = bifpn
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
-        return self._attend(self.bifpn(self._attend(levels, BEFORE)), AFTER)
-
-    def _attend(self, levels: list[Tensor], names: Sequence[str]) -> list[Tensor]:
-        return [self.attention(x, name) for x, name in zip(levels, names, strict=True)]
+        pyramid = self.bifpn([self.attention(x) for x in levels])
+        return [self.attention(x) for x in pyramid]
 
 
 def featherface_v2(
@@ -82,9 +78,9 @@ def featherface_v2(
     bifpn = base.neck.get_submodule("bifpn")
     neck: nn.Module
     if options.shared:
-        places = zip(BEFORE + AFTER, CHANNELS + base.pyramid_channels, strict=True)
+        channels = CHANNELS + base.pyramid_channels
         neck = SharedAttentionNeck(
-            SharedCBAM(dict(places), reduction=reduction, residual=residual), bifpn
+            SharedCBAM(channels, reduction=reduction, residual=residual), bifpn
         )
     else:
         before, after = (

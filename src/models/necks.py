@@ -99,14 +99,8 @@ class BiFPNLayer(nn.Module):
         self, wiring: Wiring, levels: Sequence[Channels], channels: Channels
     ) -> list[Channels]:
         c3, c4, c5 = levels
-        projections = (
-            (self.down3, c3),
-            (self.down4, c4),
-            (self.down5, c5),
-            (self.up4, c4),
-            (self.up5, c5),
-        )
-        for projection, inputs in projections:
+        projections = (self.down3, self.down4, self.down5, self.up4, self.up5)
+        for projection, inputs in zip(projections, (c3, c4, c5, c4, c5), strict=True):
             if isinstance(projection, Projection):
                 projection.wire(wiring, inputs, channels)
         for node in (self.p4_down, self.p3_out, self.p4_out, self.p5_out):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from src.models.channels import Channels, Wiring
+from src.models.channels import Channels, Coupling, Product, Wiring
 from src.models.layers import ConvNorm
 
 
@@ -38,10 +38,10 @@ class SemanticInjection(nn.Module):
 
     def wire(self, wiring: Wiring, x: Channels, dictionary: Channels, hidden: Channels) -> Channels:
         wiring.make(self.query, x, dictionary, kind="logits")
-        wiring.product(self.query, dictionary, x)
+        wiring.products.append(Product(self.query, (dictionary, x)))
         wiring.hidden(self.reduce, self.expand, x, hidden)
         self.smooth.wire(wiring, x)
-        wiring.parameter(self, "gamma", x)
+        wiring.couplings.append(Coupling(self, "gamma", (x,)))
         return x
 
 
@@ -94,7 +94,7 @@ class SemanticEnhancement(nn.Module):
         deepest = levels[-1]
         wiring.make(self.key, deepest, dictionary, kind=None)  # no query chooses a masked entry
         wiring.make(self.value, deepest, deepest)
-        wiring.product(self.value, deepest, dictionary)
+        wiring.products.append(Product(self.value, (deepest, dictionary)))
         for inject, level, units in zip(self.inject, levels, hidden, strict=True):
             inject.wire(wiring, level, dictionary, units)  # type: ignore[operator]
         return levels

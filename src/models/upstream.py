@@ -28,6 +28,10 @@ BRANCHES = {
     "conv7X7_2": "branch7_first", "conv7x7_3": "branch7_second",
 }  # fmt: skip
 BLOCK = {"0": "depthwise.conv", "1": "depthwise.norm", "3": "pointwise.conv", "4": "pointwise.norm"}
+CONV_NORM = {
+    "0.conv": "conv", "0.offset_conv": "conv.offset", "0.modulator_conv": "conv.modulation",
+    "0.regular_conv": "conv", "1": "norm", "dcn": "conv", "bn": "norm",
+}  # fmt: skip
 STEM = {"0": "conv", "1": "norm"}
 MIXER = {
     "1": "reduce.conv", "2": "reduce.norm", "3": "depthwise.conv",
@@ -49,20 +53,11 @@ RENAMES = [
     (r"bifpn\.(\d+)\.(conv\d_\w+)\.(depth|point)wise_conv\.conv",
      lambda m: f"neck.bifpn.{m[1]}.{NODES[m[2]]}.{m[3]}wise"),
     (r"bifpn\.(\d+)\.(conv\d_\w+)\.bn", lambda m: f"neck.bifpn.{m[1]}.{NODES[m[2]]}.norm"),
-    (r"bifpn\.(\d+)\.p(\d)_down_channel\.0\.conv", lambda m: f"neck.bifpn.{m[1]}.down{m[2]}.conv"),
-    (r"bifpn\.(\d+)\.p(\d)_down_channel\.1", lambda m: f"neck.bifpn.{m[1]}.down{m[2]}.norm"),
-    (r"bifpn\.(\d+)\.p(\d)_down_channel_2\.0\.conv", lambda m: f"neck.bifpn.{m[1]}.up{m[2]}.conv"),
-    (r"bifpn\.(\d+)\.p(\d)_down_channel_2\.1", lambda m: f"neck.bifpn.{m[1]}.up{m[2]}.norm"),
-    (r"ssh(\d)\.(conv\dx?X?\d(?:_\d)?)\.0\.offset_conv",
-     lambda m: f"context.field.{_level(m[1])}.{BRANCHES[m[2]]}.conv.offset"),
-    (r"ssh(\d)\.(conv\dx?X?\d(?:_\d)?)\.0\.modulator_conv",
-     lambda m: f"context.field.{_level(m[1])}.{BRANCHES[m[2]]}.conv.modulation"),
-    (r"ssh(\d)\.(conv\dx?X?\d(?:_\d)?)\.0\.regular_conv",
-     lambda m: f"context.field.{_level(m[1])}.{BRANCHES[m[2]]}.conv"),
-    (r"ssh(\d)\.(conv\dx?X?\d(?:_\d)?)\.1",
-     lambda m: f"context.field.{_level(m[1])}.{BRANCHES[m[2]]}.norm"),
-    (r"dcn(\d)\.dcn", lambda m: f"context.field.{_level(m[1])}.conv.conv"),
-    (r"dcn(\d)\.bn", lambda m: f"context.field.{_level(m[1])}.conv.norm"),
+    (r"bifpn\.(\d+)\.p(\d)_down_channel(_2)?\.(0\.conv|1)",
+     lambda m: f"neck.bifpn.{m[1]}.{'up' if m[3] else 'down'}{m[2]}.{CONV_NORM[m[4]]}"),
+    (r"ssh(\d)\.(conv\dx?X?\d(?:_\d)?)\.(0\.(?:offset|modulator|regular)_conv|1)",
+     lambda m: f"context.field.{_level(m[1])}.{BRANCHES[m[2]]}.{CONV_NORM[m[3]]}"),
+    (r"dcn(\d)\.(dcn|bn)", lambda m: f"context.field.{_level(m[1])}.conv.{CONV_NORM[m[2]]}"),
     (r"ssh(\d)_cs\.([1-6])", lambda m: f"context.mixer.{_level(m[1])}.{MIXER[m[2]]}"),
     (r"(?:bacbkbone_(\d)_cbam|backbone_cbam_(\d))", lambda m: f"neck.attention_in.{m[1] or m[2]}"),
     (r"(?:bif_cbam_(\d)|attention_cbam_(\d))", lambda m: f"neck.attention_out.{m[1] or m[2]}"),
@@ -106,24 +101,23 @@ def from_upstream(state: Mapping[str, Tensor]) -> FaceDetector:
     """
     weights = rename(state)
     shapes = {key: tuple(value.shape) for key, value in weights.items()}
-    nearest: tuple[int, str, list[str]] | None = None
+    differing: dict[str, list[str]] = {}
     for preset in PRESETS:
         with torch.device("meta"):
             expected = featherface_v1(preset).state_dict()
         # Ours alone: the shuffle's index, which the published code computes on the fly.
         ours = {k: tuple(v.shape) for k, v in expected.items() if not k.endswith(".index")}
-        differences = sorted(k for k in ours.keys() | shapes.keys() if ours.get(k) != shapes.get(k))
-        if not differences:
+        every = ours.keys() | shapes.keys()
+        differing[preset] = sorted(key for key in every if ours.get(key) != shapes.get(key))
+        if not differing[preset]:
             model = featherface_v1(preset)
             model.load_state_dict({**model.state_dict(), **weights})
             return model
-        if nearest is None or len(differences) < nearest[0]:
-            nearest = (len(differences), preset, differences)
-    assert nearest is not None
+    nearest = min(differing, key=lambda preset: len(differing[preset]))
     raise ValueError(
         f"expected the weights of a FeatherFace V1 ({', '.join(PRESETS)}); nearest is "
-        f"{nearest[1]}, but {nearest[0]} tensors are missing, extra or of another shape: "
-        f"{', '.join(nearest[2][:4])}"
+        f"{nearest}, but {len(differing[nearest])} tensors are missing, extra or of another shape: "
+        f"{', '.join(differing[nearest][:4])}"
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,7 +49,9 @@ class Cost:
                 term = self._term(parameter, couplings.get((id(module), name)))
                 self._parameters.append(term)
                 if name == "weight" and is_layer(module):
-                    self._multiply_adds.append(term.times(positions[id(module)]))
+                    self._multiply_adds.append(
+                        term._replace(factor=term.factor * positions[id(module)])
+                    )
         for product in wiring.products:
             forms = [self._form(axis) for axis in product.axes]
             self._multiply_adds.append(_Term(positions[id(product.module)], forms))
@@ -80,15 +82,11 @@ class Cost:
         return np.bincount(self._owner[axis], minlength=len(sizes)) / sizes
 
 
-class _Term:
+class _Term(NamedTuple):
     """A number times a product of lengths."""
 
-    def __init__(self, factor: float, forms: list[np.ndarray]) -> None:
-        self.factor = factor
-        self.forms = forms
-
-    def times(self, factor: float) -> _Term:
-        return _Term(self.factor * factor, self.forms)
+    factor: float
+    forms: list[np.ndarray]
 
     def __call__(self, kept: np.ndarray) -> np.ndarray:
         value = np.full(kept.shape[:-1], self.factor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -122,13 +122,7 @@ class PruningSpec:
                 f"of {whole:,}), which the bounds allow, got {self.parameters}; widen "
                 "pruning.bounds.GROUP=[lowest,highest]"
             )
-        below, above = 0.0, 1.0  # too many parameters, few enough
-        if size(below) <= budget:
-            above = below
-        for _ in range(STEPS):
-            middle = (below + above) / 2
-            below, above = (below, middle) if size(middle) <= budget else (middle, above)
-        rates = self._at(above, present)
+        rates = self._at(smallest_share(size, budget), present)
         return Plan(rates, self.kept(wiring, rates))
 
     def kept(self, wiring: Wiring, rates: Mapping[str, float]) -> list[int]:
@@ -146,6 +140,17 @@ class PruningSpec:
             given = self.rates[name]
             rates[name] = low + share * (high - low) if given is None else float(given)
         return {name: rate if name in present else 0.0 for name, rate in rates.items()}
+
+
+def smallest_share(size: Callable[[float], int], budget: float) -> float:
+    """The smallest share from 0 to 1 at which a falling size is within the budget."""
+    below, above = 0.0, 1.0  # too large, small enough
+    if size(below) <= budget:
+        return below
+    for _ in range(STEPS):
+        middle = (below + above) / 2
+        below, above = (below, middle) if size(middle) <= budget else (middle, above)
+    return above
 
 
 def kept_channels(variable: Variable, rate: float, blocks: int = 1, multiple: int = 1) -> int:

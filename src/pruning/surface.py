@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from src.models.channels import GROUPS, Wiring
 from src.pruning.cost import Cost
-from src.pruning.plan import STEPS, PruningSpec
+from src.pruning.plan import PruningSpec, smallest_share
 
 Bounds = Mapping[str, tuple[float, float]]
 """Group -> lowest and highest rate that is searched."""
@@ -55,8 +55,8 @@ class BudgetSurface:
         self.spec = dataclasses.replace(spec, parameters=None, rates=dict.fromkeys(GROUPS))
         dense = int(cost.parameters([len(v.channels) for v in wiring.variables]))
         self.budget = int(spec.parameters * dense if spec.parameters <= 1 else spec.parameters)
-        low = {name: pair[0] for name, pair in self.bounds.items()}
-        high = {name: pair[1] for name, pair in self.bounds.items()}
+        low = self._low = {name: pair[0] for name, pair in self.bounds.items()}
+        high = self._high = {name: pair[1] for name, pair in self.bounds.items()}
         self.solved = min(self.bounds, key=lambda n: self.parameters({**low, n: high[n]}))
         if self.parameters(high) > self.budget:
             raise ValueError(
@@ -78,19 +78,15 @@ class BudgetSurface:
         """Rates of the searched groups with parameters of at most, and just about, the budget."""
         low, high = self.bounds[self.solved]
         if self._size(rates, low) <= self.budget:  # too small already: the others give back
-            least = {name: pair[0] for name, pair in self.bounds.items()}
-            return self._between({**rates, self.solved: low}, least)
+            return self._between({**rates, self.solved: low}, self._low)
         if self._size(rates, high) > self.budget:
-            most = {name: pair[1] for name, pair in self.bounds.items()}
-            return self._between(most, {**rates, self.solved: high})
-        share = self._bisect(lambda t: self._size(rates, low + t * (high - low)))
+            return self._between(self._high, {**rates, self.solved: high})
+        share = smallest_share(lambda t: self._size(rates, low + t * (high - low)), self.budget)
         return {**rates, self.solved: low + share * (high - low)}
 
     def uniform(self) -> dict[str, float]:
         """The rates equally far from the lower to the upper of their bounds."""
-        low = {name: pair[0] for name, pair in self.bounds.items()}
-        high = {name: pair[1] for name, pair in self.bounds.items()}
-        return self._between(high, low)
+        return self._between(self._high, self._low)
 
     def _size(self, rates: Mapping[str, float], solved: float) -> int:
         return self.parameters({**rates, self.solved: solved})
@@ -101,14 +97,4 @@ class BudgetSurface:
         def at(share: float) -> dict[str, float]:
             return {n: large[n] + share * (small[n] - large[n]) for n in self.bounds}
 
-        return at(self._bisect(lambda share: self.parameters(at(share))))
-
-    def _bisect(self, size: Callable[[float], int]) -> float:
-        """The smallest share from 0 to 1 at which a falling size is within the budget."""
-        below, above = 0.0, 1.0
-        if size(below) <= self.budget:
-            return below
-        for _ in range(STEPS):
-            middle = (below + above) / 2
-            below, above = (below, middle) if size(middle) <= self.budget else (middle, above)
-        return above
+        return at(smallest_share(lambda share: self.parameters(at(share)), self.budget))

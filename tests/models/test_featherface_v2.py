@@ -16,7 +16,7 @@ from src.models.heads import Heads, SharedMultiHead
 V1 = 592_371
 V1_CBAM = 13_568
 V1_HEADS = 6_240
-PLACES = {"c3": 64, "c4": 128, "c5": 256, "p3": 64, "p4": 64, "p5": 64}
+PLACES = (64, 128, 256, 64, 64, 64)
 
 
 def num_parameters(module: torch.nn.Module) -> int:
@@ -32,7 +32,7 @@ def test_parameters_of_cbam_plus():
 
 @pytest.mark.parametrize(
     ("places", "expected"),
-    [({"a": 32, "b": 64, "c": 128, "d": 64}, 1_892), (PLACES, 5_732), ({"a": 64}, 612)],
+    [((32, 64, 128, 64), 1_892), (PLACES, 5_732), ((64,), 612)],
 )
 def test_parameters_of_shared_cbam(places, expected):
     assert num_parameters(SharedCBAM(places)) == expected
@@ -63,29 +63,22 @@ def test_parameters_of_the_network(shared, shared_heads, expected):
 
 def test_places_of_one_width_share_weights():
     attention = SharedCBAM(PLACES).train()
-    for name in PLACES:
-        x = torch.randn(2, PLACES[name], 6, 6)
+    for channels in PLACES:
+        x = torch.randn(2, channels, 6, 6)
         attention.zero_grad()
-        attention(x, name).sum().backward()
+        attention(x).sum().backward()
         moved = {n.split(".")[1] for n, p in attention.gates.named_parameters(prefix="gates")
                  if p.grad is not None and p.grad.any()}  # fmt: skip
-        assert moved == {str(PLACES[name])}
+        assert moved == {str(channels)}
         assert attention.spatial.conv.weight.grad.any()
-    x = torch.randn(1, 64, 6, 6)
-    assert torch.equal(attention.eval()(x, "c3"), attention(x, "p5"))
-
-
-def test_unknown_place_is_an_error():
-    with pytest.raises(ValueError, match=r"shared attention of c3, c4, .*; got 'p6'"):
-        SharedCBAM(PLACES)(torch.zeros(1, 64, 2, 2), "p6")
 
 
 def test_shared_gate_is_cbam_plus():
-    shared, alone = SharedCBAM({"a": 64}).eval(), CBAMPlus(64).eval()
+    shared, alone = SharedCBAM([64]).eval(), CBAMPlus(64).eval()
     alone.channel.load_state_dict(shared.gates["64"].state_dict())
     alone.spatial.load_state_dict(shared.spatial.state_dict())
     x = torch.randn(2, 64, 5, 5)
-    assert torch.equal(shared(x, "a"), alone(x))
+    assert torch.equal(shared(x), alone(x))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 50), (1, 1)])
