@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
@@ -172,12 +173,10 @@ def in_both(train: Sequence[Annotation], val: Sequence[Annotation]) -> list[str]
     by_length: dict[int, list[Annotation]] = {}
     for annotation in train:
         by_length.setdefault(annotation.path.stat().st_size, []).append(annotation)
-    digests: dict[Path, bytes] = {}
 
+    @functools.cache
     def digest(path: Path) -> bytes:
-        if path not in digests:
-            digests[path] = hashlib.sha256(path.read_bytes()).digest()
-        return digests[path]
+        return hashlib.sha256(path.read_bytes()).digest()
 
     found = []
     for annotation in val:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -237,7 +237,15 @@ class FaceDataModule(L.LightningDataModule):
         """
         folder = self.truth_folder
         if folder is not None:
-            return _of_names(read_ground_truth(folder), self.names, folder)
+            truth, names = read_ground_truth(folder), self.names
+            unknown = [name for name in names if name not in truth]
+            if unknown:
+                raise ValueError(
+                    f"expected ground truth for all {len(names):,} validation images in {folder}, "
+                    f"got none for {len(unknown):,}, first {', '.join(unknown[:_NAMES_SHOWN])}; "
+                    "set data.ground_truth to the folder that belongs to data.root"
+                )
+            return {name: truth[name] for name in names}
         if not self._read(self._file).has_labels:
             raise ValueError(
                 f"expected labels or ground truth for the validation images of {self.root}, got "
@@ -296,19 +304,6 @@ class FaceDataModule(L.LightningDataModule):
 def _one_thread(worker: int) -> None:
     """As many OpenCV threads as cores in each of several workers would only get in their way."""
     cv2.setNumThreads(0)
-
-
-def _of_names(
-    truth: Mapping[str, ImageTruth], names: Sequence[str], folder: Path
-) -> dict[str, ImageTruth]:
-    unknown = [name for name in names if name not in truth]
-    if unknown:
-        raise ValueError(
-            f"expected ground truth for all {len(names):,} validation images in {folder}, got none "
-            f"for {len(unknown):,}, first {', '.join(unknown[:_NAMES_SHOWN])}; set "
-            "data.ground_truth to the folder that belongs to data.root"
-        )
-    return {name: truth[name] for name in names}
 
 
 def _check_at_least(minimum: int, **settings: int | None) -> None:

@@ -13,7 +13,7 @@ from src.data.sampling import sample_generator
 from src.data.transforms import Transform, scaled
 from src.data.widerface import Annotation
 from src.images.files import read_image
-from src.images.resize import fit_long_side
+from src.images.resize import fit_long_side, pad
 from src.types import MEAN_BGR, Batch, Sample, Targets
 
 Scale = tuple[float, float]
@@ -93,7 +93,7 @@ def collate(samples: Sequence[Sample], scales: Sequence[Scale] | None = None) ->
     pixels = np.empty((len(samples), 3, height, width), dtype=np.uint8)
     for planes, sample in zip(pixels, samples, strict=True):
         # OpenCV writes into the planes; a transposed numpy copy takes four times as long.
-        cv2.split(_padded(sample.image, height, width), list(planes))
+        cv2.split(pad(sample.image, height, width, MEAN_BGR), list(planes))
     faces = [sample.faces for sample in samples]
     counts = [len(each.boxes) for each in faces]
     boxes, landmarks, has_landmarks, ignore = (
@@ -117,12 +117,3 @@ def collate_evaluation(items: Sequence[tuple[Sample, Scale]]) -> Batch:
     """Join the items of an :class:`EvaluationDataset` into a batch."""
     samples, scales = zip(*items, strict=True)
     return collate(samples, scales)
-
-
-def _padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    below, right = height - image.shape[0], width - image.shape[1]
-    if not below and not right:
-        return image
-    return cv2.copyMakeBorder(
-        image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[float(v) for v in MEAN_BGR]
-    )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from src.images.resize import resize
+from src.images.resize import pad, resize
 from src.types import MEAN_BGR, MIRRORED_LANDMARKS, Faces, Sample
 
 _INTERPOLATIONS = (
@@ -185,20 +185,8 @@ class PadToSquare:
         object.__setattr__(self, "fill", tuple(int(value) for value in self.fill))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = sample.image.shape[:2]
-        if height == width:
-            return sample
-        side = max(height, width)
-        image = cv2.copyMakeBorder(
-            sample.image,
-            0,
-            side - height,
-            0,
-            side - width,
-            cv2.BORDER_CONSTANT,
-            value=[float(value) for value in self.fill],
-        )
-        return sample._replace(image=image)
+        side = max(sample.image.shape[:2])
+        return sample._replace(image=pad(sample.image, side, side, self.fill))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -11,6 +13,16 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
     shrinks = max(width, height) < max(image.shape[:2])
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=method)
+
+
+def pad(image: np.ndarray, height: int, width: int, colour: Sequence[float]) -> np.ndarray:
+    """Extend an image right and below with one BGR colour; itself where it has that size."""
+    below, right = height - image.shape[0], width - image.shape[1]
+    if not below and not right:
+        return image
+    return cv2.copyMakeBorder(
+        image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[float(value) for value in colour]
+    )
 
 
 def fit_long_side(image: np.ndarray, long_side: int) -> tuple[np.ndarray, tuple[float, float]]:

@@ -25,9 +25,7 @@ def skin_color(rng: np.random.Generator) -> Color:
     """A random skin tone."""
     position = rng.uniform(0, len(_SKIN_RGB) - 1.001)
     low = int(position)
-    rgb = np.array(_SKIN_RGB[low]) + (position - low) * (
-        np.array(_SKIN_RGB[low + 1]) - _SKIN_RGB[low]
-    )
+    rgb = np.array(mix(_SKIN_RGB[low], _SKIN_RGB[low + 1], position - low))
     rgb = np.clip(rgb + rng.normal(0, 5, 3), 20, 255)
     return (rgb[2], rgb[1], rgb[0])
 
@@ -244,10 +242,3 @@ def paste(image: np.ndarray, owner: np.ndarray, figure: Figure, number: int) -> 
     shown = (face > 0) & solid
     owner[y1:y2, x1:x2][shown] = number
     return int(shown.sum())
-
-
-def share_inside(region: np.ndarray, width: int, height: int) -> float:
-    """Share of the box around ``region`` [M, 2] that lies inside the image."""
-    low, high = region.min(0), region.max(0)
-    cut = np.clip(high, 0, (width, height)) - np.clip(low, 0, (width, height))
-    return float(np.prod(cut) / np.prod(high - low))

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.synthetic.background import draw_background
 from src.synthetic.camera import Light, take_picture
-from src.synthetic.canvas import Figure, paste, share_inside
+from src.synthetic.canvas import Figure, paste
 from src.synthetic.layout import plan_people, scaled_height
 from src.synthetic.objects import draw_bars, draw_distractor, draw_occluder
 from src.synthetic.person import draw_person
@@ -43,8 +43,6 @@ class Placed(NamedTuple):
     figure: Figure
     pixels: int
     """Pixels of the face when it was drawn, inside the image."""
-    inside: float
-    """Share of the face that the frame does not cut off."""
     blur: float
     """Defocus relative to the height of the face."""
 
@@ -75,8 +73,7 @@ def draw_scene(rng: np.random.Generator, kind: str, size: int) -> Scene:
         figure = draw_person(rng, plan, (width, height), light)
         pixels = paste(image, owner, figure, len(placed) + 1)
         if not plan.is_back and pixels:
-            inside = share_inside(figure.region, width, height)
-            placed.append(Placed(figure, pixels, inside, plan.blur))
+            placed.append(Placed(figure, pixels, plan.blur))
             if rng.random() < 0.09 and plan.height > 14:
                 paste(image, owner, draw_occluder(rng, figure, (width, height)), 0)
     if rng.random() < 0.035:
@@ -112,17 +109,18 @@ def _label_faces(
     rows = []
     for number, face in enumerate(placed, 1):
         figure = face.figure
+        whole = np.ptp(figure.region, axis=0)
         low = np.clip(figure.region.min(0), 0, (width, height))
-        high = np.clip(figure.region.max(0), 0, (width, height))
-        box = np.round(np.concatenate([low, high - low]), 2)
-        tall = float(figure.region[:, 1].max() - figure.region[:, 1].min())
+        cut = np.clip(figure.region.max(0), 0, (width, height)) - low
+        box = np.round(np.concatenate([low, cut]), 2)
+        seen, tall = float(np.prod(cut) / np.prod(whole)), float(whole[1])
         free = left[number] / face.pixels
-        shown = free * face.inside
+        shown = free * seen
         if shown < 0.2 or min(box[2:]) < 3:
             continue  # nobody would label what is hardly there
         clear = shown * (1 - figure.covered)
         blur = float(np.hypot(face.blur, softness / tall))
-        invalid = shown < 0.4 or face.inside < 0.5 or blur > 0.13
+        invalid = shown < 0.4 or seen < 0.5 or blur > 0.13
         grade = 3
         if not invalid:
             if tall >= limits[0] and clear >= 0.75 and blur < 0.025:

@@ -243,7 +243,7 @@ def test_pad_extends_right_and_below(
     assert (padded.image[height:] == MEAN_BGR).all()
     assert (padded.image[:, width:] == MEAN_BGR).all()
     assert padded.faces is sample.faces
-    assert PadToSquare()(padded, rng()) is padded
+    assert PadToSquare()(padded, rng()).image is padded.image
 
 
 def test_mirror_twice_is_identity(make_sample: Callable[..., Sample]) -> None:
