@@ -155,17 +155,14 @@ def evaluator_job() -> Job:
 
 def _device(name: str | None, paths: Sequence[str]) -> torch.device:
     """Where checkpoints run: beside exported files, which run on the CPU, there too."""
-    device = find_device("cpu" if name is None and _exported(paths) else name)
-    if device.type != "cpu" and _exported(paths):
+    exported = [path for path in paths if Path(path).suffix == SUFFIX]
+    device = find_device("cpu" if name is None and exported else name)
+    if device.type != "cpu" and exported:
         raise ValueError(
-            f"expected device=cpu beside {_exported(paths)[0]}, which ONNX Runtime runs on the "
+            f"expected device=cpu beside {exported[0]}, which ONNX Runtime runs on the "
             f"CPU, got {device}"
         )
     return device
-
-
-def _exported(paths: Sequence[str]) -> list[str]:
-    return [path for path in paths if Path(path).suffix == SUFFIX]
 
 
 def _synchronised(device: torch.device, run: Callable[[], Any]) -> Callable[[], None]:

@@ -7,7 +7,6 @@ image, timed in turn as ``src.benchmark`` does; ``--help`` lists the options.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from src.models import FaceDetector
 from src.profiling.complexity import complexity
 from src.profiling.devices import device_name
 from src.profiling.timing import time_in_turn
-from src.report.tables import markdown_table
+from src.report.tables import markdown_table, percent
 from src.runs.files import write_json
 from src.runs.processes import check_one_device
 from src.runs.provenance import revision
@@ -47,7 +46,12 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     """
     given = config.checkpoints
     paths = [given] if isinstance(given, str) else list(given or [])
-    check_settings(config, paths)
+    if not paths:
+        raise ValueError(
+            "expected the file of at least one network, got none; set checkpoints=[FILE,FILE]"
+        )
+    instead = f"python -m src.measure checkpoints=[{','.join(paths)}] trainer.devices=1 works"
+    check_one_device(config.trainer, "to measure networks", instead)
     models = {
         name: checkpoint.load(path).model for name, path in zip(names_of(paths), paths, strict=True)
     }
@@ -75,20 +79,6 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
         draw_training(runs, folder / "curves.png")
         log.info("loss and AP during training: %s", folder / "curves.png")
     return results
-
-
-def check_settings(config: DictConfig, paths: Sequence[str]) -> None:
-    """Refuse what would only be found after minutes of work.
-
-    Raises:
-        ValueError: saying what is wrong.
-    """
-    if not paths:
-        raise ValueError(
-            "expected the file of at least one network, got none; set checkpoints=[FILE,FILE]"
-        )
-    instead = f"python -m src.measure checkpoints=[{','.join(paths)}] trainer.devices=1 works"
-    check_one_device(config.trainer, "to measure networks", instead)
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
@@ -161,7 +151,7 @@ def networks_table(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [
             f"`{row['name']}`", f"{row['parameters']:,}", f"{row['multiply_adds'] / 1e6:,.1f}M",
-            *(_percent(row["metrics"][f"ap_{level}"]) for level in levels),
+            *(percent(row["metrics"][f"ap_{level}"]) for level in levels),
             f"{1000 * row['median']:.2f}", f"{row['ratio']:.2f}",
         ]
         for row in rows
@@ -185,10 +175,6 @@ def method_lines(results: Mapping[str, Any]) -> list[str]:
         images = f"{data['images']} images of {data['root']} ({data['split']}, {side})"
         lines.insert(0, f"AP in per cent on {images}; ground truth: {data['ground_truth']}.")
     return lines
-
-
-def _percent(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{100 * value:.2f}"
 
 
 def _forward(model: FaceDetector, image: torch.Tensor) -> Callable[[], None]:

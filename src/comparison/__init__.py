@@ -3,20 +3,16 @@
 Nothing here imports PyTorch: a report is made of files.
 """
 
-from src.comparison.compare import Comparison, Row, compare_settings
+from src.comparison.compare import Comparison, compare_settings
 from src.comparison.curves import draw_training
-from src.comparison.grouping import Grouping, Setting, group_runs
+from src.comparison.grouping import Grouping, group_runs
 from src.comparison.picture import draw_comparison
 from src.comparison.table import main_table, markdown
-from src.runs.read import LeftOut, Run, read_runs
+from src.runs.read import read_runs
 
 __all__ = [
     "Comparison",
     "Grouping",
-    "LeftOut",
-    "Row",
-    "Run",
-    "Setting",
     "compare_settings",
     "draw_comparison",
     "draw_training",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from src.comparison.compare import Comparison, Row
 from src.comparison.grouping import short
 from src.comparison.intervals import CONFIDENCE, Difference, Spread
-from src.report.tables import markdown_table
+from src.report.tables import markdown_table, percent
 from src.runs.read import METRICS
 
 _UNPAIRED = "†"
@@ -67,9 +67,9 @@ def _teacher_table(rows: Sequence[Row]) -> str:
     cells = [
         [
             _code(row.setting.name),
-            *(_percent(row.teacher_ap.get(level, math.nan)) for level in METRICS),
+            *(percent(row.teacher_ap.get(level, math.nan)) for level in METRICS),
             *(
-                _percent(row.teacher_ap.get(level, math.nan) - row.ap[level].mean, sign="+")
+                percent(row.teacher_ap.get(level, math.nan) - row.ap[level].mean, sign="+")
                 for level in METRICS
             ),
         ]
@@ -131,14 +131,10 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _percent(value: float, *, sign: str = "") -> str:
-    return "n/a" if math.isnan(value) else f"{100 * value:{sign}.2f}"
-
-
 def _spread(value: Spread) -> str:
     if math.isnan(value.deviation):
-        return _percent(value.mean)
-    return f"{_percent(value.mean)} ± {_percent(value.deviation)}"
+        return percent(value.mean)
+    return f"{percent(value.mean)} ± {percent(value.deviation)}"
 
 
 def _difference(row: Row, level: str) -> str:
@@ -148,4 +144,4 @@ def _difference(row: Row, level: str) -> str:
     if math.isnan(change.mean):
         return "n/a"
     mark = f" {_UNPAIRED}" if change.kind == "unpaired" else ""
-    return f"{_percent(change.mean, sign='+')} ± {_percent(change.half_width)}{mark}"
+    return f"{percent(change.mean, sign='+')} ± {percent(change.half_width)}{mark}"

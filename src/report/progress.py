@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -20,6 +21,7 @@ EVERY = 20.0
 """Seconds between lines: work that is looked at every ten seconds then says something every 30."""
 
 
+@dataclass
 class Meter:
     """Shows how much of some work is done.
 
@@ -31,24 +33,17 @@ class Meter:
         clock: seconds, from anywhere; tests replace it.
     """
 
-    def __init__(
-        self,
-        what: str,
-        total: float | None,
-        unit: str,
-        *,
-        done: int = 0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.what = what
-        self.total = total
-        self.unit = unit
-        self.clock = clock
-        self.before = done
-        self.begun = self.said = clock()
-        shown = sys.stderr.isatty()
-        self.bar = tqdm(total=total, desc=what, unit=unit, initial=done, leave=False,
-                        disable=not shown)  # fmt: skip
+    what: str
+    total: float | None
+    unit: str
+    _: KW_ONLY
+    done: int = 0
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.begun = self.said = self.clock()
+        self.bar = tqdm(total=self.total, desc=self.what, unit=self.unit, initial=self.done,
+                        leave=False, disable=not sys.stderr.isatty())  # fmt: skip
 
     def update(self, done: int, details: Callable[[], str] = lambda: "") -> None:
         """Say that ``done`` units are done; ``details`` is asked for what else to show."""
@@ -63,7 +58,7 @@ class Meter:
         """What the log is told."""
         of = "" if self.total is None else f" of {self.total:,.0f}"
         parts = [f"{self.what}: {self.unit} {done:,}{of}", details]
-        seconds, new = self.clock() - self.begun, done - self.before
+        seconds, new = self.clock() - self.begun, done - self.done
         if self.total is not None and new > 0:
             parts.append(f"{duration(seconds / new * max(0.0, self.total - done))} left")
         return ", ".join(filter(None, parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,11 @@ def results_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         [name, *(f"{100 * metrics[c]:.2f}" for c in columns)] for name, metrics in rows.items()
     ]
     return text_table(["", *(column.removeprefix("ap_") for column in columns)], cells)
+
+
+def percent(value: float, *, sign: str = "") -> str:
+    """A fraction of 1 in per cent, ``n/a`` where it is NaN; ``sign="+"`` shows that of a gain."""
+    return "n/a" if math.isnan(value) else f"{100 * value:{sign}.2f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins import TorchSyncBatchNorm
 from torch import nn
 
-from src import checkpoint
+from src.checkpoint import read, write
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -17,15 +17,12 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        _write(path, checkpoint)
+        write(path, checkpoint)
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        return checkpoint.read(path)
-
-
-_write = checkpoint.write  # Lightning passes arguments by name, and one is called checkpoint
+        return read(path)
 
 
 class SyncBatchNorm(TorchSyncBatchNorm):

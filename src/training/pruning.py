@@ -66,21 +66,17 @@ class PruningModule(DetectorModule):
         pruner, spec = self.pruner, self.pruner.spec
         progress = (self.global_step + 1) / int(self.trainer.estimated_stepping_batches)
         if not pruner.frozen:
-            self._advance(progress)
+            pruner.advance(progress)
+            if pruner.frozen:
+                pruner.clear(self.trainer.optimizers)
+                log.info(
+                    "step %d: the choice of filters stands, %.0f parameters",
+                    self.global_step, pruner.log_values()["parameters"],
+                )  # fmt: skip
         asked = 1.0 if pruner.frozen else spec.rise(progress)
         values = {f"rate_{name}": asked * rate for name, rate in pruner.plan.rates.items()}
         values |= {"temperature": spec.temperature(progress), **pruner.log_values()}
         self.log_dict({f"prune/{name}": value for name, value in values.items()}, batch_size=1)
-
-    def _advance(self, progress: float) -> None:
-        pruner = self.pruner
-        pruner.advance(progress)
-        if pruner.frozen:
-            pruner.clear(self.trainer.optimizers)
-            log.info(
-                "step %d: the choice of filters stands, %.0f parameters",
-                self.global_step, pruner.log_values()["parameters"],
-            )  # fmt: skip
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()

@@ -78,20 +78,14 @@ def _along(
     process: GaussianProcess,
     project: Project | None,
 ) -> Slice | None:
-    centre = to_unit(search.distributions, chosen)
-    place = list(search.distributions).index(name)
-    proposals = []
-    for share in np.linspace(0, 1, POINTS):
-        point = centre.copy()
-        point[place] = share
-        value = from_unit(search.distributions, point)[name]
-        # The others exactly as chosen: whole numbers do not survive the way there and back.
-        proposals.append({**chosen, name: value})
-    distinct = {proposal[name]: proposal for proposal in proposals}
+    own = {name: search.distributions[name]}
+    values = [from_unit(own, [share])[name] for share in np.linspace(0, 1, POINTS)]
     kept = []
-    for proposal in distinct.values():
-        allowed = dict(project(proposal)) if project else proposal
-        if _same(allowed[name], proposal[name]):
+    for value in dict.fromkeys(values):
+        allowed = {**chosen, name: value}
+        if project is not None:
+            allowed = dict(project(allowed))
+        if _same(allowed[name], value):
             kept.append(allowed)
     if len(kept) < 2:
         return None
