@@ -74,17 +74,11 @@ class WiderAP(Metric):
                 "pass an empty Detections where nothing was found"
             )
         matches = [self._match(*pair) for pair in zip(names, detections, strict=True)]
-        if not matches:
-            return
-        counts = [
-            (self._number[name], len(match.flags))
-            for name, match in zip(names, matches, strict=True)
-        ]
-        scores = np.concatenate([match.scores for match in matches])
-        flags = np.concatenate([match.flags for match in matches])
-        self.images.append(torch.tensor(counts, device=self.device))
-        self.scores.append(torch.from_numpy(scores).float().to(self.device))
-        self.flags.append(torch.from_numpy(flags).to(self.device))
+        for name, match in zip(names, matches, strict=True):
+            image = torch.tensor([[self._number[name], len(match.flags)]])
+            self.images.append(image.to(self.device))
+            self.scores.append(torch.from_numpy(match.scores).float().to(self.device))
+            self.flags.append(torch.from_numpy(match.flags).to(self.device))
 
     def compute(self) -> WiderResult:
         """AP over all images seen by all ranks."""

@@ -51,9 +51,8 @@ def complexity(model: nn.Module, height: int, width: int) -> Complexity:
         model: takes images [1, 3, height, width]; left as it is.
         height, width: of the image, pixels.
     """
-    counter = FlopCounterMode(display=False)
-    _run(_without_values(model), counter, height, width)
-    return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+    whole = complexity_of_parts(model, {"": [""]}, height, width)[""]
+    return Complexity(whole.parameters, whole.multiply_adds)
 
 
 def complexity_of_parts(
@@ -71,12 +70,14 @@ def complexity_of_parts(
             within another.
         height, width: of the image, pixels.
     """
-    copied = _without_values(model)
+    # The meta device knows shapes only: a count takes milliseconds at any size, and no memory.
+    copied = copy.deepcopy(model).eval().to("meta")
     counter = FlopCounterMode(display=False)
     meters = {
         label: _Meter(counter, map(copied.get_submodule, names)) for label, names in parts.items()
     }
-    _run(copied, counter, height, width)
+    with torch.no_grad(), counter:
+        copied(torch.empty(1, 3, height, width, device="meta"))
     return {
         label: PartComplexity(
             sum(is_layer(module) for module in _within(names, model.named_modules())),
@@ -105,16 +106,6 @@ class _Meter:
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self.flops += self._counter.get_total_flops()
         self.output_shapes += [tuple(tensor.shape[1:]) for tensor in _tensors(output)]
-
-
-def _without_values(model: nn.Module) -> nn.Module:
-    # The meta device knows shapes only: a count takes milliseconds at any size, and no memory.
-    return copy.deepcopy(model).eval().to("meta")
-
-
-def _run(model: nn.Module, counter: FlopCounterMode, height: int, width: int) -> None:
-    with torch.no_grad(), counter:
-        model(torch.empty(1, 3, height, width, device="meta"))
 
 
 def _within(names: Collection[str], members: Iterable[tuple[str, Any]]) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,18 +104,14 @@ def _total(terms: Sequence[_Term], kept: Sequence[int] | np.ndarray) -> np.ndarr
 def _positions(model: nn.Module, height: int, width: int) -> dict[int, int]:
     """id of each layer -> positions that it computes on one image, over all its calls."""
     positions = {id(module): 0 for module in model.modules() if is_layer(module)}
-    ids = {name: id(module) for name, module in model.named_modules()}
     copied = copy.deepcopy(model).eval().to("meta")
 
-    def count(key: int) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            positions[key] += output[0, 0].numel() if output.dim() == 4 else 1
+    def count(key: int, module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        positions[key] += output[0, 0].numel() if output.dim() == 4 else 1
 
-        return hook
-
-    for name, module in copied.named_modules():
-        if is_layer(module):
-            module.register_forward_hook(count(ids[name]))
+    for original, twin in zip(model.modules(), copied.modules(), strict=True):
+        if is_layer(original):
+            twin.register_forward_hook(partial(count, id(original)))
     with torch.no_grad():
         copied(torch.empty(1, 3, height, width, device="meta"))
     return positions

@@ -36,28 +36,25 @@ class Masks:
         self.values = torch.ones(wiring.num_channels)
         self.floor = torch.tensor(floor)
         self._sites = wiring.sites
-        self._at_work: list[_Hook] = []
-        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        self._at_work: list[tuple[_Hook, torch.utils.hooks.RemovableHandle]] = []
 
     def attach(self) -> Masks:
         """Put the factors to work."""
         for site in self._sites:
             hook = _Hook(self, site)
-            self._at_work.append(hook)
-            self._handles.append(site.module.register_forward_hook(hook))
+            self._at_work.append((hook, site.module.register_forward_hook(hook)))
         return self
 
     def detach(self) -> None:
         """Give the network back as it was."""
-        for handle in self._handles:
+        for _, handle in self._at_work:
             handle.remove()
-        self._handles.clear()
         self._at_work.clear()
 
     def to(self, device: torch.device) -> None:
         """Keep the factors on the device where the network runs."""
         self.values, self.floor = self.values.to(device), self.floor.to(device)
-        for hook in self._at_work:
+        for hook, _ in self._at_work:
             hook.channels = hook.channels.to(device)
 
 

@@ -167,12 +167,9 @@ class SoftPruner:
 
     def log_values(self) -> dict[str, float]:
         """Realised rates per group and parameters, of the present choice."""
-        counts = [int(self.kept[variable.channels].sum()) for variable in self.wiring.variables]
-        rates = realised_rates(self.wiring, self.kept)
-        return {
-            "parameters": float(self.cost.parameters(counts)),
-            **{f"realised_{name}": rate for name, rate in rates.items()},
-        }
+        found = self.results()
+        rates = {f"realised_{name}": rate for name, rate in found["realised_rates"].items()}
+        return {"parameters": float(found["parameters"][1]), **rates}
 
     def results(self) -> dict[str, Any]:
         """Rates and widths of the present choice, as plain values."""

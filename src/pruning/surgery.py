@@ -61,28 +61,12 @@ def absent(coupling: Coupling, kept: np.ndarray, tensor: Tensor) -> Tensor:
 
 
 def _sliced(tensor: Tensor, coupling: Coupling, kept: np.ndarray) -> Tensor:
-    places = [
-        None if axis is None else torch.from_numpy(np.flatnonzero(kept[axis])).to(tensor.device)
-        for axis in coupling.axes
-    ]
-    if coupling.groups == 1:
-        for dim, place in enumerate(places):
-            if place is not None:
-                tensor = tensor.index_select(dim, place)
-        return tensor
-    outputs, inputs = coupling.axes
-    assert outputs is not None  # see Wiring.layer
-    assert inputs is not None
-    parts = []
-    for rows, mine, theirs in zip(
-        tensor.chunk(coupling.groups),
-        np.split(kept[outputs], coupling.groups),
-        np.split(kept[inputs], coupling.groups),
-        strict=True,
-    ):
-        part = rows[torch.from_numpy(mine).to(tensor.device)]
-        parts.append(part[:, torch.from_numpy(theirs).to(tensor.device)])
-    return torch.cat(parts)
+    """A tensor without the places of :func:`absent`; every group keeps equally many inputs."""
+    shape = list(tensor.shape)
+    for dim, axis in enumerate(coupling.axes):
+        if axis is not None:
+            shape[dim] = int(kept[axis].sum()) // (coupling.groups if dim == 1 else 1)
+    return tensor[~absent(coupling, kept, tensor)].view(shape)
 
 
 def _renumbered(index: Tensor, kept: np.ndarray) -> Tensor:
