@@ -82,12 +82,7 @@ def load(path: str | Path) -> Checkpoint:
                 "it was written by another version of FeatherFace"
             )
         model = build_model(facts["model"])
-        weights = {
-            key.removeprefix(PREFIX): value
-            for key, value in _state_dict(content, path).items()
-            if key.startswith(PREFIX)
-        }
-        _load_strictly(model, weights, path)
+        _load_strictly(model, _below(_state_dict(content, path), PREFIX), path)
         masks = facts.get("masks")
         if masks is not None:
             model = _without_masked(model, masks, path)
@@ -151,12 +146,7 @@ def load_backbone(path: str | Path, model: FaceDetector) -> None:
     if "masks" in content.get("featherface", {}):  # what is masked has no weights
         source = load(path).model.state_dict()
         state = {PREFIX + key: value for key, value in source.items()}
-    ours = {
-        key.removeprefix(PREFIX + "backbone."): value
-        for key, value in state.items()
-        if key.startswith(PREFIX + "backbone.")
-    }
-    weights = ours or backbone_weights(state)
+    weights = _below(state, PREFIX + "backbone.") or backbone_weights(state)
     if not weights:
         raise ValueError(
             f"expected backbone weights (keys such as 'module.stage1.0.0.weight') in {path}, got "
@@ -204,6 +194,11 @@ def _state_dict(content: Mapping[str, Any], path: Any) -> dict[str, Tensor]:
             "save the state_dict() of the network"
         )
     return {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
+    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
 # What torch.load has been seen to raise for cut, foreign and forbidden files.
