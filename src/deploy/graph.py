@@ -12,17 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from src.detection.coding import decode_boxes, decode_landmarks
-from src.detection.decoding import Candidates
 from src.detection.priors import PriorSpec, make_priors
 from src.models import FaceDetector
-from src.types import Outputs
 
 INPUT = "pixels"
-
-
-def output_names(*, decode: bool) -> tuple[str, ...]:
-    """What :class:`PixelsToFaces` returns, in order."""
-    return Candidates._fields if decode else Outputs._fields
 
 
 class PixelsToFaces(nn.Module):

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch.fx.experimental import _config as symbolic_shapes
 
-from src.deploy.graph import INPUT, PixelsToFaces, output_names
+from src.deploy.graph import INPUT, PixelsToFaces
 from src.deploy.runtime import FORMAT, PREFIX, require
+from src.detection.decoding import Candidates
 from src.models import FaceDetector
 from src.runs.provenance import revision
+from src.types import Outputs
 
 SUFFIX = ".onnx"
 FIRST_OPSET = 18
@@ -51,7 +53,7 @@ def export_onnx(model: FaceDetector, path: Path, *, decode: bool = False, opset:
     )
     if not FIRST_OPSET <= opset <= newest:
         raise unwritable
-    names = output_names(decode=decode)
+    names = (Candidates if decode else Outputs)._fields
     with _quiet():
         program = _traced(PixelsToFaces(model, decode=decode).eval())
         exported = torch.onnx.export(
