@@ -143,12 +143,7 @@ class Wiring:
             groups = [
                 coupling.groups
                 for coupling in self.couplings
-                if coupling.groups > 1
-                and any(
-                    np.isin(variable.channels[0], axis)
-                    for axis in coupling.axes
-                    if axis is not None
-                )
+                if any(axis is not None and variable.channels[0] in axis for axis in coupling.axes)
             ]
             self._blocks[variable.name] = math.lcm(*groups)
         return self._blocks[variable.name]
