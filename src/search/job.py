@@ -70,10 +70,11 @@ def read_result(returned: Any) -> Result:
     )
 
 
-class Watcher(NamedTuple):
+class Watcher:
     """What a job under way tells its study."""
 
-    trial: Trial
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
 
     def report(self, value: float, step: int) -> bool:
         """Note the objective at a step; whether the trial is hopeless and should end."""
