@@ -115,10 +115,11 @@ def cut(path: Path) -> None:
 
 
 def hollow(path: Path) -> None:
-    """Beginning and end are those of an image, and nothing is between."""
-    content = path.read_bytes()
-    start = content.index(b"\xff\xc4")  # the Huffman tables
-    path.write_bytes(content[:start] + b"\xff\xd9")
+    """Beginning and end are those of an image, and between them nothing can be decoded."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\xc4")  # the Huffman tables: marker, length, class, 16 counts
+    content[start + 5 : start + 21] = b"\xff" * 16
+    path.write_bytes(content)
 
 
 def relabel(old: str, new: str) -> Callable[[Path], None]:

@@ -31,7 +31,7 @@ def files(tmp_path_factory):
     files = [folder / "wide" / "checkpoints" / "best.ckpt", folder / "narrow.ckpt"]
     torch.manual_seed(0)
     for file, channels in zip(files, (16, 8), strict=True):
-        checkpoint.save(file, featherface_v1(channels=channels, bifpn_repeats=1))
+        checkpoint.save(file, featherface_v1(channels=channels, bifpn_repeats=1, context="conv3x3"))
     return [str(file) for file in files]
 
 

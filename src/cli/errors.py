@@ -70,7 +70,7 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
         except USER_ERRORS as error:
             sentence = describe(error)
             file = _log_traceback(error, f"error: {sentence}")
-            if file and not sentence.startswith("expected"):  # perhaps our mistake
+            if file and not re.match(r"(.+: )?expected ", sentence):  # perhaps our mistake
                 sentence += f" (traceback in {file})"
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 log.error("job %s stopped: %s", HydraConfig.get().job.num, sentence)

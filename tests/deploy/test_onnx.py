@@ -77,6 +77,7 @@ def network(exported):
     return OnnxNetwork(exported[2]["file"])
 
 
+@pytest.mark.slow
 def test_what_is_written(exported):
     _, folder, results, printed = exported
     assert results == json.loads((folder / "export.json").read_text())
@@ -94,12 +95,14 @@ def test_what_is_written(exported):
     assert "onnx" not in printed.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_number_and_size_of_images(shape, exported, network):
     for name, difference in differences(exported[0], network, [pixels(*shape)]).items():
         assert difference.relative < CLOSE, name
 
 
+@pytest.mark.slow
 def test_another_network_would_be_seen(exported, network):
     model = build_model(exported[0].config).eval()
     model.load_state_dict(exported[0].state_dict())
@@ -109,6 +112,7 @@ def test_another_network_would_be_seen(exported, network):
         assert difference.relative > 1e-3, name
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_is(exported, network):
     model, _, results, _ = exported
     assert build_model(network.metadata["model"]).config == model.config
@@ -119,6 +123,7 @@ def test_the_file_says_what_it_is(exported, network):
     assert network.metadata["parameters"] == results["parameters"] == parameters
 
 
+@pytest.mark.slow
 def test_names_of_inputs_and_outputs(exported):
     graph = onnx.load(exported[2]["file"]).graph
     sizes = {
@@ -131,6 +136,7 @@ def test_names_of_inputs_and_outputs(exported):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_file_tells_nothing_of_this_machine(exported):
     content = Path(exported[2]["file"]).read_bytes()
     assert str(ROOT).encode() not in content
@@ -158,6 +164,7 @@ def test_relative_differences(largest, scale, relative):
     assert Difference(largest, scale).relative == pytest.approx(relative, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_what_is_no_number_is_a_difference(exported, network):
     model = build_model(exported[0].config).eval()
     next(model.parameters()).data.fill_(float("nan"))
@@ -173,6 +180,7 @@ def test_a_missing_file(tmp_path):
         OnnxNetwork(tmp_path / "a.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 100, 20_000])
 def test_a_damaged_file(size, exported, tmp_path):
     (tmp_path / "cut.onnx").write_bytes(Path(exported[2]["file"]).read_bytes()[:size])
@@ -188,11 +196,13 @@ def test_a_file_of_somebody_else(tmp_path):
         OnnxNetwork(tmp_path / "a.onnx")
 
 
+@pytest.mark.slow
 def test_images_of_another_shape(network):
     with pytest.raises(ValueError, match=r"expected .* to take pixels of shape \(1, 4, 32, 32\)"):
         network(np.zeros((1, 4, 32, 32)))
 
 
+@pytest.mark.slow
 def test_a_graph_of_other_shapes(exported, tmp_path):
     fabricate_onnx(tmp_path / "a.onnx", decode=False)
     with pytest.raises(

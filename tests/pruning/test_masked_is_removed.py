@@ -74,14 +74,14 @@ def check_plans(name: str, numbers: range) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_random_plans(name):
-    check_plans(name, range(2))
+    check_plans(name, range(1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_many_random_plans(name):
-    """With the fast ones 209, each with weights, statistics and channels of its own."""
-    check_plans(name, range(2, 19))
+    """With the fast one 209, each with weights, statistics and channels of its own."""
+    check_plans(name, range(1, 19))
 
 
 @torch.no_grad()
