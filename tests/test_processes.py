@@ -371,4 +371,4 @@ def test_help_begins_with_commands(launch, module):
     text = launch.output.read_text()
     assert text.index(f"  python -m src.{module} ") < text.index("Groups") < text.index("Settings")
     assert "\ntrainer: cpu, ddp, default" in text
-    assert "README.md" in text.strip().splitlines()[-1]
+    assert "docs/" in text.strip().splitlines()[-1]
