@@ -55,8 +55,8 @@ _LOST = r"(?i)\b(gloo|nccl)\b.*(closed|reset|timeout|timed out|remote)"
 def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Turn a user's mistake into one line on the terminal; its traceback goes to the log file.
 
-    What is expected of the user begins with "expected". Any other error that has these types may be
-    a mistake of ours, so its line names the log file.
+    What is expected of the user begins with "expected", or with the name of a file and then that.
+    Any other error that has these types may be a mistake of ours, so its line names the log file.
 
     Inside a multirun the error is passed on, so that one failed job does not end the others.
     """
