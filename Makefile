@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo sweep-pruning test test-slow lint format train prune evaluate measure predict summary compare check-data benchmark export
+.PHONY: help install demo sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ format: $(READY) ## rewrite the code as ruff wants it
 
 train: $(READY) ## python -m src.train $(ARGS)
 	$(BIN)/python -m src.train $(ARGS)
+
+convert-network: $(READY) ## python -m src.convert_network $(ARGS), such as ARGS="checkpoint=... model=nano_b_enhanced"
+	$(BIN)/python -m src.convert_network $(ARGS)
 
 prune: $(READY) ## python -m src.prune $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.prune $(ARGS)

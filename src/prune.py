@@ -45,19 +45,22 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
     check_one_device(config.trainer, "to prune at once", instead)
     spec: PruningSpec | None = instantiate(config.pruning, _convert_="all")
     model = checkpoint.load(config.checkpoint).model
+    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
     results: dict[str, Any] = {"checkpoint": config.checkpoint}
     pruned = model
+    L.seed_everything(config.seed, workers=True, verbose=False)
     if spec is not None:
-        pruned, done = prune_at_once(model, spec, height=config.height, width=config.width)
+        pruned, done = prune_at_once(
+            model, spec, height=config.height, width=config.width,
+            batches=datamodule.training_crops(spec.images_needed),
+        )  # fmt: skip
         results |= done
     else:
         size = complexity(model, config.height, config.width)
         results |= {name: [value, value] for name, value in size._asdict().items()}
     record(folder, config)
-    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
     if config.recalibration.batches:
         datamodule.prepare_data()
-        L.seed_everything(config.seed, workers=True, verbose=False)
         pruned.to(find_device("cpu" if config.trainer.accelerator == "cpu" else None))
         images = datamodule.training_images(config.recalibration.batches)
         recalibrate(

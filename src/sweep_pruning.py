@@ -53,10 +53,14 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
     check_trial(config)
     spec: PruningSpec = instantiate(config.pruning, _convert_="all")
     dense = checkpoint.load(config.checkpoint).model
-    model, done = prune_at_once(dense, spec, height=config.height, width=config.width)
+    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    model, done = prune_at_once(
+        dense, spec, height=config.height, width=config.width,
+        batches=datamodule.training_crops(spec.images_needed),
+    )  # fmt: skip
     record(folder, config)
     last = folder / "checkpoints" / "last.ckpt"
-    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
     datamodule.prepare_data()
     objective = instantiate(config.objective, _convert_="all")
     L.seed_everything(config.seed, workers=True, verbose=False)

@@ -59,7 +59,8 @@ def train(config: DictConfig, folder: Path) -> float:
     model = initial_model(config)
     pruned: dict[str, Any] | None = None
     if pruning is not None:
-        smaller, pruned = prune_at_once(model.eval(), pruning)
+        crops = datamodule.training_crops(pruning.images_needed)
+        smaller, pruned = prune_at_once(model.eval(), pruning, batches=crops)
         model = smaller.train()
         log.info("pruned at the start: %s", shrinkage(pruned))
     module: DetectorModule = instantiate(config.module, model=model, _convert_="all")

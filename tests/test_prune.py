@@ -61,8 +61,8 @@ def test_prune(run, student, caplog):
     assert {**written, "metrics": None} == {**results, "metrics": None}  # NaN is null there
     assert written["metrics"]["ap"] == results["metrics"]["ap"]
     assert list(results) == [
-        "checkpoint", "importance", "bn_fold", "multiple", "rates", "realised_rates",
-        "masked_difference", "widths", "parameters", "multiply_adds", "metrics",
+        "checkpoint", "importance", "bn_fold", "multiple", "reconstruction", "rates",
+        "realised_rates", "masked_difference", "widths", "parameters", "multiply_adds", "metrics",
     ]  # fmt: skip
     dense, facts = checkpoint.load(student).model, checkpoint.load(folder / "pruned.ckpt").metadata
     pruned = checkpoint.load(folder / "pruned.ckpt").model
@@ -125,6 +125,18 @@ def test_given_rates(run, student):
     assert widths["bifpn"] == 8
     assert results["realised_rates"]["bifpn"] == 0.5
     assert (results["importance"], results["multiple"]) == ("l1", 4)
+
+
+def test_layers_are_refit_to_the_images(run, student):
+    options = ["measure_ap=false", "recalibration.batches=0", "pruning.importance=reconstruction",
+               "pruning.num_images=4"]  # fmt: skip
+    bare, folder = run(student, *options)
+    before = checkpoint.load(folder / "pruned.ckpt").model.state_dict()
+    refit, folder = run(student, *options, "pruning.reconstruction=least_squares")
+    after = checkpoint.load(folder / "pruned.ckpt").model.state_dict()
+    assert (bare["reconstruction"], refit["reconstruction"]) == (None, "least_squares")
+    assert bare["widths"] == refit["widths"]
+    assert not same(before, after, without=STATISTICS)
 
 
 def test_batches_go_on_after_the_last(tree):

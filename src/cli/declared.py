@@ -15,6 +15,7 @@ SETTINGS: Mapping[str, Any] = {
     "checkpoint": str | None,
     "checkpoints": str | Sequence[str] | None,
     "compile": bool,
+    "damping": Annotated[float, 0, 1e6],
     "decode": bool,
     "device": str | None,
     "ema.callback": Mapping | None,

@@ -197,6 +197,18 @@ class FaceDataModule(L.LightningDataModule):
 
         return itertools.islice(epochs(), count)
 
+    def training_crops(self, count: int) -> list[torch.Tensor]:
+        """At least ``count`` of those images, in batches; 0: none, and nothing is read."""
+        if count == 0:
+            return []
+        self.prepare_data()
+        batches: list[torch.Tensor] = []
+        for images in self.training_images(count):  # a batch has at least one
+            batches.append(images)
+            if sum(map(len, batches)) >= count:
+                break
+        return batches
+
     def held_out_dataloader(self) -> DataLoader[Batch]:
         """Batches of the images set aside, augmented: the same crops each time, for every seed."""
         annotations = self.held_out_annotations

@@ -96,9 +96,10 @@ class SSH(_Windows):
     [B, C, H, W] -> [B, widths.total, H, W].
     """
 
-    def __init__(self, channels: int, widths: SSHWidths, *, groups: int = 1) -> None:
-        conv = partial(ConvNorm, kernel=3, groups=groups)
-        super().__init__(channels, widths, conv, SLOPE)
+    def __init__(
+        self, channels: int, widths: SSHWidths, *, groups: int = 1, slope: float = SLOPE
+    ) -> None:
+        super().__init__(channels, widths, partial(ConvNorm, kernel=3, groups=groups), slope)
 
 
 class DeformableSSH(_Windows):

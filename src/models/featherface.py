@@ -2,9 +2,9 @@
 
 "FeatherFace V1" names four networks that were published or trained under that name, all of them one
 scheme: MobileNetV1 x 0.25, BiFPN, context module, channel shuffle, heads, with or without CBAM
-before and after the pyramid. Each is a preset named after its exact number of parameters; the
-published 0.49M is that of none of them (a profiler missed the deformable kernels of the 592,371
-network).
+before and after the pyramid; a fifth is ours. Each is a preset named after its exact number of
+parameters; the published 0.49M is that of none of them (a profiler missed the deformable kernels of
+the 592,371 network).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from src.detection.priors import PriorSpec
 from src.models.attention import CBAM, hidden_units
 from src.models.backbones import CHANNELS, WIDTHS, MobileNetV1
 from src.models.channels import Width, Wiring, narrowed
-from src.models.contexts import SLOPE, ChannelMixer, ConvContext, DeformableSSH, SSHWidths
+from src.models.contexts import SLOPE, SSH, ChannelMixer, ConvContext, DeformableSSH, SSHWidths
 from src.models.detector import FaceDetector
 from src.models.heads import Heads
 from src.models.layers import ChannelShuffle, PerLevel
@@ -33,7 +33,8 @@ from src.models.widths import (
     ssh_names,
 )
 
-CONTEXTS = ("dcn_ssh", "conv3x3")
+WINDOWS = {"dcn_ssh": DeformableSSH, "ssh": SSH}
+CONTEXTS = (*WINDOWS, "conv3x3")
 WIDEST_WITH_SLOPE = 64
 """Channels of the pyramid above which the deformable context has ReLUs; the published rule."""
 
@@ -50,6 +51,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "v1_487103": {
         "channels": 74, "bifpn_repeats": 2, "cbam_reduction": 48,
         "context": "conv3x3", "shuffle": "interleave", "mixer": False,
+    },
+    # v1_489015 without deformation: what `src.convert_network` makes of its weights.
+    "v1_376344": {
+        "channels": 56, "bifpn_repeats": 2, "cbam_reduction": None,
+        "context": "ssh", "shuffle": "deinterleave", "mixer": False,
     },
     # The network of the paper's repository.
     "v1_592371": {
@@ -74,8 +80,9 @@ def featherface_v1(
         widths: what pruning left of the widths of :func:`width_table`; None or a name that is
             missing: dense.
         changes: fields of the preset to replace: ``channels`` (pyramid width), ``bifpn_repeats``,
-            ``cbam_reduction`` (None: no CBAM), ``context`` (``dcn_ssh`` or ``conv3x3``),
-            ``shuffle`` (``interleave`` or ``deinterleave``), ``mixer``.
+            ``cbam_reduction`` (None: no CBAM), ``context`` (``dcn_ssh``, ``ssh``: the same
+            without deformation, or ``conv3x3``), ``shuffle`` (``interleave`` or ``deinterleave``),
+            ``mixer``.
 
     Raises:
         ValueError: unknown preset, field or context; the message lists the known ones.
@@ -107,12 +114,13 @@ def featherface_v1(
             CBAM(channels, hidden=width[f"cbam_p{level}"]) for level in LEVELS
         )
     context: OrderedDict[str, nn.Module] = OrderedDict()
-    if arch["context"] == "dcn_ssh":
+    if arch["context"] in WINDOWS:
         slope = SLOPE if arch["channels"] <= WIDEST_WITH_SLOPE else 0.0
         windows = [
             SSHWidths(*(width[name] for name in ssh_names(level).values())) for level in LEVELS
         ]
-        context["field"] = PerLevel(DeformableSSH(channels, each, slope=slope) for each in windows)
+        window = WINDOWS[arch["context"]]
+        context["field"] = PerLevel(window(channels, each, slope=slope) for each in windows)
         totals = [each.total for each in windows]
     else:
         totals = [width[f"context_p{level}"] for level in LEVELS]
@@ -163,7 +171,7 @@ def width_table(config: Mapping[str, Any]) -> dict[str, Width]:
     if reduction is not None:
         for level in LEVELS:
             table[f"cbam_p{level}"] = Width(hidden_units(channels, reduction), "cbam")
-    if config["context"] == "dcn_ssh":
+    if config["context"] in WINDOWS:
         table |= context_widths(SSHWidths.dense(channels))
     else:
         table |= {f"context_p{level}": Width(channels, "ssh", least=2) for level in LEVELS}
@@ -190,7 +198,7 @@ def wire_featherface_v1(model: FaceDetector) -> Wiring:
         levels = layer.wire(wiring, levels, wiring["bifpn"])
     if "attention_out" in neck:
         neck["attention_out"].wire(wiring, levels, [wiring[f"cbam_p{level}"] for level in LEVELS])
-    if config["context"] == "dcn_ssh":
+    if config["context"] in WINDOWS:
         levels = context["field"].wire(wiring, levels, context_channels(wiring))
     else:
         names = [f"context_p{level}" for level in LEVELS]

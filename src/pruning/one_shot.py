@@ -1,17 +1,21 @@
-"""Pruning at once: plan, rank, remove, and check that removal is what masking is."""
+"""Pruning at once: plan, rank, remove, check that removal is what masking is, and refit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from src.models import FaceDetector, wiring_of
 from src.pruning.cost import Cost
+from src.pruning.elimination import elimination_scores
 from src.pruning.importance import importance
 from src.pruning.masks import Masks
 from src.pruning.plan import PruningSpec, keep, realised_rates, widths_table
+from src.pruning.reconstruction import kept_outputs, reconstruct
 from src.pruning.surgery import remove
 
 TOLERANCE = 1e-3
@@ -24,13 +28,18 @@ class Pruned(NamedTuple):
 
     model: FaceDetector
     results: dict[str, Any]
-    """Plain values: ``importance``, ``bn_fold``, ``multiple``, ``rates`` and ``realised_rates`` per
-    group, ``masked_difference``, ``widths`` (:func:`src.pruning.widths_table`), ``parameters`` and
-    ``multiply_adds`` as [before, after]."""
+    """Plain values: ``importance``, ``bn_fold``, ``multiple``, ``reconstruction``, ``rates`` and
+    ``realised_rates`` per group, ``masked_difference`` (before the refit), ``widths``
+    (:func:`src.pruning.widths_table`), ``parameters`` and ``multiply_adds`` as [before, after]."""
 
 
 def prune_at_once(
-    model: FaceDetector, spec: PruningSpec, *, height: int = 640, width: int = 640
+    model: FaceDetector,
+    spec: PruningSpec,
+    *,
+    height: int = 640,
+    width: int = 640,
+    batches: Sequence[Tensor] = (),
 ) -> Pruned:
     """The network without its least important filters; the same at every call.
 
@@ -38,6 +47,8 @@ def prune_at_once(
         model: in evaluation mode, with weights that mean something; left as it is.
         spec: what shall go.
         height, width: of the image that multiply-adds refer to, pixels.
+        batches: uint8 or float BGR pixels [B, 3, H, W], 0 to 255, of training images; needed where
+            ``spec.images_needed``.
 
     Raises:
         ValueError: what :meth:`PruningSpec.plan` refuses, a network that cannot be pruned, or one
@@ -46,18 +57,27 @@ def prune_at_once(
     wiring = wiring_of(model)
     cost = Cost(model, wiring, height=height, width=width)
     plan = spec.plan(wiring, cost)
-    scores = importance(wiring, criterion=spec.importance, bn_fold=spec.bn_fold, seed=spec.seed)
+    if spec.images_needed and not batches:
+        raise ValueError("expected batches of images to rank or refit by, got none")
+    if spec.importance == "reconstruction":
+        scores = elimination_scores(model, wiring, batches, damping=spec.damping)
+    else:
+        scores = importance(wiring, criterion=spec.importance, bn_fold=spec.bn_fold, seed=spec.seed)
     kept = keep(wiring, scores, plan.kept)
     pruned = remove(model, wiring, kept)
     dense = [len(variable.channels) for variable in wiring.variables]
     results = {
         "importance": spec.importance, "bn_fold": spec.bn_fold, "multiple": spec.multiple,
+        "reconstruction": spec.reconstruction,
         "rates": plan.rates, "realised_rates": realised_rates(wiring, kept),
         "masked_difference": masked_difference(model, pruned, Masks(wiring), kept),
         "widths": widths_table(wiring, kept),
         "parameters": [int(cost.parameters(each)) for each in (dense, plan.kept)],
         "multiply_adds": [int(cost.multiply_adds(each)) for each in (dense, plan.kept)],
     }  # fmt: skip
+    if spec.reconstruction is not None:
+        outputs = kept_outputs(model, wiring, kept)
+        reconstruct(pruned, model, batches, outputs=outputs, damping=spec.damping)
     return Pruned(pruned, results)
 
 

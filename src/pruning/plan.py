@@ -12,7 +12,11 @@ import numpy as np
 from src.models.channels import GROUPS, Variable, Wiring
 from src.pruning.cost import Cost
 from src.pruning.importance import IMPORTANCES
+from src.pruning.reconstruction import DAMPING, RECONSTRUCTIONS
 
+CRITERIA = (*IMPORTANCES, "reconstruction")
+"""What ``pruning.importance`` may be: of the weights alone, or by what images lose
+(:mod:`src.pruning.elimination`)."""
 STEPS = 30
 """Bisections of the way between the bounds: finer than any rounding of widths."""
 
@@ -37,13 +41,17 @@ class PruningSpec:
             group without a rate goes equally far from the lower to the upper of its bounds; None:
             such groups stay at the lower. Where all have rates, these decide.
         multiple: widths are rounded to multiples of this where they can be; 1: not at all.
-        importance: criterion, see :data:`src.pruning.importance.IMPORTANCES`.
+        importance: one of :data:`CRITERIA`.
         bn_fold: fold norms into the filters that are compared.
         seed: of ``importance=random``.
+        reconstruction: ``least_squares`` refits what reads the channels that stay
+            (:mod:`src.pruning.reconstruction`); None: weights stay as they are.
+        num_images: training images by which channels are ranked and layers refit.
+        damping: of both, see :func:`src.pruning.reconstruction.reconstruct`.
 
     Raises:
         ValueError: unknown groups, bounds that are not [lowest, highest], rates outside them, an
-            unknown criterion, or numbers out of range.
+            unknown criterion or reconstruction, or numbers out of range.
     """
 
     rates: Mapping[str, float | None]
@@ -53,6 +61,9 @@ class PruningSpec:
     importance: str = "fpgm"
     bn_fold: bool = True
     seed: int = 0
+    reconstruction: str | None = None
+    num_images: int = 256
+    damping: float = DAMPING
 
     def __post_init__(self) -> None:
         for what, names in (("rates", self.rates), ("bounds", self.bounds)):
@@ -82,10 +93,26 @@ class PruningSpec:
             raise ValueError(f"expected pruning.multiple of at least 1, got {self.multiple}")
         if self.seed < 0:
             raise ValueError(f"expected pruning.seed of at least 0, got {self.seed}")
-        if self.importance not in IMPORTANCES:
+        if self.importance not in CRITERIA:
             raise ValueError(
-                f"expected pruning.importance of {', '.join(IMPORTANCES)}; got {self.importance!r}"
+                f"expected pruning.importance of {', '.join(CRITERIA)}; got {self.importance!r}"
             )
+        if self.reconstruction not in RECONSTRUCTIONS:
+            raise ValueError(
+                "expected pruning.reconstruction of null (weights stay as they are) or "
+                f"least_squares, got {self.reconstruction!r}"
+            )
+        if self.num_images < 1 or self.damping < 0:
+            raise ValueError(
+                "expected pruning.num_images of at least 1 and pruning.damping of at least 0, got "
+                f"{self.num_images} and {self.damping}"
+            )
+
+    @property
+    def images_needed(self) -> int:
+        """Training images that choice and refit ask for; 0: the weights alone decide."""
+        by_images = self.importance == "reconstruction" or self.reconstruction is not None
+        return self.num_images if by_images else 0
 
     def plan(self, wiring: Wiring, cost: Cost) -> Plan:
         """The rates and widths for one network.

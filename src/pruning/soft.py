@@ -49,6 +49,12 @@ class SoftPruningSpec(PruningSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.images_needed:
+            raise ValueError(
+                "expected pruning.importance of the weights alone and pruning.reconstruction=null "
+                f"along a training, got {self.importance} and {self.reconstruction}; "
+                "pruning=one_shot takes them"
+            )
         if not 0 < self.ramp <= self.freeze <= 1:
             raise ValueError(
                 "expected 0 < pruning.ramp <= pruning.freeze <= 1, shares of the training, got "

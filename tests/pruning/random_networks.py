@@ -27,6 +27,7 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "v1_489015": ("model=featherface_v1",),
     "v1_493778": ("model=featherface_v1", "model.preset=v1_493778"),
     "v1_487103": ("model=featherface_v1", "model.preset=v1_487103"),
+    "v1_376344": ("model=featherface_v1", "model.preset=v1_376344"),
     "v1_592371": ("model=featherface_v1", "model.preset=v1_592371"),
     "nano_b": ("model=nano_b",),
     "enhanced": ("model=nano_b_enhanced",),

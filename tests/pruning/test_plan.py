@@ -202,6 +202,9 @@ def test_tables_of_what_is_left(student):
         ({"parameters": -5.0}, r"expected pruning\.parameters above 0.*got -5"),
         ({"parameters": float("nan")}, r"expected pruning\.parameters above 0.*got nan"),
         ({"multiple": 0}, r"expected pruning\.multiple of at least 1, got 0"),
+        ({"reconstruction": "lasso"}, r"expected pruning\.reconstruction of null .*got 'lasso'"),
+        ({"num_images": 0}, r"expected pruning\.num_images of at least 1 .*got 0 and 0\.01"),
+        ({"damping": -1.0}, r"pruning\.damping of at least 0, got 256 and -1\.0"),
         ({"importance": "taylor"}, r"expected pruning\.importance of fpgm, .*; got 'taylor'"),
     ],
 )  # fmt: skip

@@ -44,6 +44,8 @@ def test_temperature_falls(make_soft_spec, progress, temperature):
     ("settings", "message"),
     [
         ({"ramp": 0.0}, r"expected 0 < pruning\.ramp <= pruning\.freeze <= 1.*got 0\.0 and 0\.9"),
+        ({"reconstruction": "least_squares"}, r"along a training, got fpgm and least_squares"),
+        ({"importance": "reconstruction"}, r"along a training, got reconstruction and None; prun"),
         ({"ramp": 0.95}, r"pruning\.ramp <= pruning\.freeze.*got 0\.95 and 0\.9"),
         ({"freeze": 1.1}, r"pruning\.freeze <= 1.*got 0\.6 and 1\.1"),
         ({"first_temperature": 0.01}, r"last_temperature <= pruning\.first_temp.*0\.02 and 0\.01"),
