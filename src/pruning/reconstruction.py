@@ -21,6 +21,8 @@ from src.models import FaceDetector
 from src.models.channels import Wiring
 from src.models.deformable import DeformableConv
 
+STAGES = ("backbone", "neck", "context", "heads")
+"""Parts of a :class:`FaceDetector` in the order of the data flow."""
 RECONSTRUCTIONS = (None, "least_squares")
 """What ``pruning.reconstruction`` may be."""
 DAMPING = 1e-2
@@ -56,29 +58,35 @@ def reconstruct(
             unexplained.
     """
     mine, theirs = dict(small.named_modules()), dict(large.named_modules())
-    for level in _waves(small):
-        wave = [name for name in level if layers is None or name in layers]
-        if not wave:
-            continue
-        chosen = {name: outputs.get(name, slice(None)) for name in wave}
-        if _agree(small, large, wave, chosen, batches[0]):
-            continue
-        fits = {name: _Moments(small.get_submodule(name)) for name in wave}  # type: ignore[arg-type]
-        for pixels in batches:
-            inputs = _at(small, wave, pixels, inputs=True)
-            targets = _at(large, wave, pixels, inputs=False)
+    waves = [[name for name in wave if layers is None or name in layers] for wave in _waves(small)]
+    ours: list[Any] = [small.normalise(pixels.to(small.mean.device)) for pixels in batches]
+    others = list(ours)  # what goes into the present stage of each network
+    for stage in STAGES:
+        for wave in ([name for name in each if name.startswith(f"{stage}.")] for each in waves):
+            chosen = {name: outputs.get(name, slice(None)) for name in wave}
+            if not wave or _agree(small, large, stage, chosen, ours[0], others[0]):
+                continue
+            fits = {name: _Moments(mine[name]) for name in wave}
+            for one, other in zip(ours, others, strict=True):
+                inputs = _at(small, stage, wave, one, inputs=True)
+                targets = _at(large, stage, wave, other, inputs=False)
+                for name, fit in fits.items():
+                    fit.add(inputs[name], targets[name][:, chosen[name]])
             for name, fit in fits.items():
-                fit.add(inputs[name], targets[name][:, chosen[name]])
-        for name, fit in fits.items():
-            offset, unexplained = fit.solve(damping)
-            layer, norm = fit.layer, f"{name.rpartition('.')[0]}.norm"
-            if layer.bias is not None:
-                layer.bias.copy_(offset)
-            elif norm in mine and norm in theirs:
-                # N(W x + b) is the norm of W x whose mean is lower by b.
-                statistics: Any = mine[norm].running_mean
-                statistics.copy_(theirs[norm].running_mean[chosen[name]] - offset)
-            report(name, unexplained)
+                offset, unexplained = fit.solve(damping)
+                layer, norm = fit.layer, f"{name.rpartition('.')[0]}.norm"
+                if layer.bias is not None:
+                    layer.bias.copy_(offset)
+                elif norm in mine and norm in theirs:
+                    # N(W x + b) is the norm of W x whose mean is lower by b.
+                    statistics: Any = mine[norm].running_mean
+                    statistics.copy_(theirs[norm].running_mean[chosen[name]] - offset)
+                report(name, unexplained)
+        if stage != STAGES[-1]:
+            ours, others = (
+                [getattr(model, stage)(_copies(x)) for x in given]
+                for model, given in ((small, ours), (large, others))
+            )
 
 
 def kept_outputs(large: FaceDetector, wiring: Wiring, kept: np.ndarray) -> dict[str, Tensor]:
@@ -102,15 +110,17 @@ def kept_outputs(large: FaceDetector, wiring: Wiring, kept: np.ndarray) -> dict[
 def _agree(
     small: FaceDetector,
     large: FaceDetector,
-    names: Sequence[str],
+    stage: str,
     chosen: Mapping[str, Any],
-    pixels: Tensor,
+    ours: Any,
+    others: Any,
 ) -> bool:
     """Whether some layers of both networks give the same: nothing before them was changed."""
-    ours, theirs = (_at(model, names, pixels, inputs=False) for model in (small, large))
+    mine = _at(small, stage, chosen, ours, inputs=False)
+    theirs = _at(large, stage, chosen, others, inputs=False)
     return all(
-        torch.allclose(ours[name], theirs[name][:, chosen[name]], rtol=1e-4, atol=1e-4)
-        for name in names
+        torch.allclose(mine[name], theirs[name][:, own], rtol=1e-4, atol=1e-4)
+        for name, own in chosen.items()
     )
 
 
@@ -166,17 +176,21 @@ class _Enough(Exception):
     """What was wanted of a forward pass is there."""
 
 
+def _copies(x: Any) -> Any:
+    """What a stage takes, as tensors of its own: activations work in place."""
+    return x.clone() if isinstance(x, Tensor) else [level.clone() for level in x]
+
+
 def _at(
-    model: FaceDetector, names: Sequence[str], pixels: Tensor, *, inputs: bool
+    model: FaceDetector, stage: str, names: Collection[str], x: Any, *, inputs: bool
 ) -> dict[str, Tensor]:
-    """What goes into some layers of a network, or comes out of them."""
+    """What goes into some layers of a stage that is given ``x``, or comes out of them."""
     found: dict[str, Tensor] = {}
 
     def hook(name: str) -> Callable[..., None]:
         def note(
             module: nn.Module, given: tuple[Tensor, ...], output: Tensor | None = None
         ) -> None:
-            # A copy: activations behind a layer work in place.
             found[name] = (given[0] if output is None else output).clone()
             if len(found) == len(names):
                 raise _Enough
@@ -191,7 +205,7 @@ def _at(
         for name, module in modules
     ]
     try:
-        model(model.normalise(pixels.to(model.mean.device)))
+        getattr(model, stage)(_copies(x))
     except _Enough:
         pass
     finally:
