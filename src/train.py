@@ -28,7 +28,7 @@ from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.logging import RunCSVLogger, close
 from src.training.resuming import how_to_resume, read_training, resume_from
-from src.training.start import check_counts, initial_model, pruning_at_start
+from src.training.start import check_counts, initial_model, lay_out, pruning_at_start
 from src.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ def train(config: DictConfig, folder: Path) -> float:
     )
     loggers = [instantiate(logger) for logger in config.logger.values()]
     trainer = build_trainer(config.trainer, make_callbacks(config, folder, best), loggers)
+    lay_out(model, config.channels_last, trainer.strategy.root_device)
     if config.compile:
         model.compile()
 

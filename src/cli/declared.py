@@ -12,6 +12,7 @@ Name = str | float | bool
 
 SETTINGS: Mapping[str, Any] = {
     "base": Name | None,
+    "channels_last": bool | None,
     "checkpoint": str | None,
     "checkpoints": str | Sequence[str] | None,
     "compile": bool,

@@ -12,9 +12,10 @@ import torch
 
 from src import checkpoint
 from src.evaluate import evaluate
-from src.models import FaceDetector
+from src.models import FaceDetector, featherface_v1
 from src.train import train
 from src.training import DetectorModule
+from src.training.start import lay_out
 
 ONE_EPOCH = [
     "+model.channels=8", "+model.bifpn_repeats=1", "+model.context=conv3x3",
@@ -187,3 +188,26 @@ def test_a_failed_run_ends_its_wandb_run(configure, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Invalid learning rate"):
         train(config, tmp_path)
     assert [run.finished for run in runs] == [True]
+
+
+def test_the_layout_follows_the_device():
+    def is_channels_last(choice, device):
+        model = featherface_v1(channels=8, bifpn_repeats=1, context="conv3x3")
+        lay_out(model, choice, torch.device(device))
+        weight = next(model.parameters())
+        return weight.is_contiguous(memory_format=torch.channels_last)
+
+    assert is_channels_last(None, "cpu")
+    assert not is_channels_last(None, "cuda")
+    assert is_channels_last(True, "cuda")
+    assert not is_channels_last(False, "cpu")
+
+
+def test_the_layout_changes_no_more_than_the_rounding(configure, tmp_path, steps):
+    for choice in ("true", "false"):
+        options = [*ONE_EPOCH, "trainer.max_steps=1", "data.num_val_images=1"]
+        folder = tmp_path / choice
+        train(configure("train", folder, *options, f"channels_last={choice}"), folder)
+    (last, _, last_norm), (first, _, first_norm) = steps
+    assert last == pytest.approx(first, rel=1e-5)
+    assert last_norm == pytest.approx(first_norm, rel=1e-4)
