@@ -21,7 +21,6 @@ from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
-from src.data.dataset import FaceDataset
 from src.deploy import SUFFIX, OnnxNetwork
 from src.detection.decoding import Decoder
 from src.evaluation import wider_ap
@@ -140,7 +139,7 @@ def data_job(config: DictConfig) -> Job:
     """Reading and augmenting training images, as a loader process does."""
     data = instantiate(config.data, _convert_="all")
     data.prepare_data()
-    dataset = FaceDataset(data.train_annotations, data.augmentation, data.seed)
+    dataset = data.train_dataset()
     row = {"kind": "data", "what": "reading and augmentation", "size": data.image_size}
     return {**row, "images": len(dataset)}, lambda: [dataset[0, i] for i in range(len(dataset))]
 

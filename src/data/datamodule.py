@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +15,18 @@ import torch
 from torch.utils.data import DataLoader
 
 from src.data.dataset import EvaluationDataset, FaceDataset, collate, collate_evaluation
+from src.data.decoded import DecodedImages, ImageReader, decoded_images
 from src.data.sampling import EpochSampler, held_out
 from src.data.transforms import Transform
 from src.data.widerface import Annotation, Reading, Split, read_split
 from src.evaluation.ground_truth import ImageTruth, read_ground_truth, truth_from_boxes
+from src.images.files import read_image
 from src.synthetic import SyntheticSpec, generate, is_complete
 from src.types import Batch
 
 _NAMES_SHOWN = 5
+_NICE = 15
+"""How much loading processes give way to a network on the same cores, 0 to 19."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,9 @@ class FaceDataModule(L.LightningDataModule):
         batch_size: training images per step and process.
         num_workers: processes that load images, of training and validation each.
         seed: of order and augmentation, at least 0.
+        cache: keep the training images decoded in a file, as large as their pixels (see
+            :mod:`src.data.decoded`).
+        cache_folder: where that file goes.
         generator: writes a synthetic tree to ``root`` before it is read; None reads what is there.
         val_split: validate on ``train`` to see whether a model fits what it was shown, on
             ``held_out`` to leave the validation images for the end.
@@ -62,6 +70,8 @@ class FaceDataModule(L.LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 2,
         seed: int = 0,
+        cache: bool = False,
+        cache_folder: str | Path = "outputs/cache",
         generator: SyntheticSpec | None = None,
         val_split: Literal["train", "val", "held_out"] = "val",
         num_held_out: int = 0,
@@ -97,6 +107,8 @@ class FaceDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.cache = cache
+        self.cache_folder = Path(cache_folder)
         self.generator = generator
         self.val_split = val_split
         self.num_held_out = num_held_out
@@ -112,6 +124,7 @@ class FaceDataModule(L.LightningDataModule):
         self.num_val_images = num_val_images
         self.ground_truth = None if ground_truth is None else Path(ground_truth)
         self._readings: dict[Split, Reading] = {}
+        self._decoded: DecodedImages | None = None
         self._first_epoch, self._first_batch = 0, 0
 
     @property
@@ -155,6 +168,7 @@ class FaceDataModule(L.LightningDataModule):
         """
         if stage in (None, "fit"):
             self._read("train")
+            self._decode()
         if stage in (None, "fit", "validate", "test"):
             self._read(self._file)
 
@@ -165,12 +179,17 @@ class FaceDataModule(L.LightningDataModule):
         """
         self._first_epoch, self._first_batch = epoch, batch
 
+    def train_dataset(self) -> FaceDataset:
+        """Augmented training images."""
+        images = self._train_images()
+        return FaceDataset(self.train_annotations, self.augmentation, self.seed, images)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of augmented images, in an order fixed by seed and epoch."""
         rank, world_size = self._place()
-        annotations = self.train_annotations
+        dataset = self.train_dataset()
         sampler = EpochSampler(
-            len(annotations),
+            len(dataset),
             self.seed,
             rank=rank,
             world_size=world_size,
@@ -178,7 +197,7 @@ class FaceDataModule(L.LightningDataModule):
             skip=self._first_batch * self.batch_size,
         )
         return self._loader(
-            FaceDataset(annotations, self.augmentation, self.seed),
+            dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             collate_fn=collate,
@@ -213,7 +232,7 @@ class FaceDataModule(L.LightningDataModule):
         """Batches of the images set aside, augmented: the same crops each time, for every seed."""
         annotations = self.held_out_annotations
         return self._loader(
-            FaceDataset(annotations, self.augmentation, seed=0),
+            FaceDataset(annotations, self.augmentation, 0, self._train_images()),
             batch_size=self.batch_size,
             sampler=EpochSampler(len(annotations), seed=0, shuffle=False),
             collate_fn=collate,
@@ -296,6 +315,23 @@ class FaceDataModule(L.LightningDataModule):
             self._readings[split] = read_split(self.root, split)
         return self._readings[split]
 
+    def _decode(self) -> None:
+        """Let the first process write the file of decoded images, whose progress is shown."""
+        rank, world_size = self._place()
+        if rank == 0:
+            self._train_images()
+        if self.cache and world_size > 1:
+            assert self.trainer is not None  # it knows of the others
+            self.trainer.strategy.barrier("decoded images")
+
+    def _train_images(self) -> ImageReader:
+        """What gives the pixels of training images."""
+        if not self.cache:
+            return read_image
+        if self._decoded is None:
+            self._decoded = decoded_images(self._read("train"), self.root, self.cache_folder)
+        return self._decoded
+
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""
         if self.trainer is None:
@@ -308,7 +344,7 @@ class FaceDataModule(L.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            worker_init_fn=_one_thread if torch.cuda.is_available() else _give_way,
             **options,
         )
 
@@ -316,6 +352,13 @@ class FaceDataModule(L.LightningDataModule):
 def _one_thread(worker: int) -> None:
     """As many OpenCV threads as cores in each of several workers would only get in their way."""
     cv2.setNumThreads(0)
+
+
+def _give_way(worker: int) -> None:
+    """Where the network needs the same cores: load while it waits, for images or for others."""
+    _one_thread(worker)
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
 
 
 def _check_at_least(minimum: int, **settings: int | None) -> None:

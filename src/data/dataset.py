@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from src.data.decoded import ImageReader
 from src.data.sampling import sample_generator
 from src.data.transforms import Transform, scaled
 from src.data.widerface import Annotation
@@ -30,12 +31,20 @@ class FaceDataset(Dataset[Sample]):
         annotations: images and faces.
         transform: the augmentation, with an image of one fixed size as its result.
         seed: at least 0.
+        read: gives the pixels of an image.
     """
 
-    def __init__(self, annotations: Sequence[Annotation], transform: Transform, seed: int) -> None:
+    def __init__(
+        self,
+        annotations: Sequence[Annotation],
+        transform: Transform,
+        seed: int,
+        read: ImageReader = read_image,
+    ) -> None:
         self.annotations = annotations
         self.transform = transform
         self.seed = seed
+        self.read = read
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -47,7 +56,7 @@ class FaceDataset(Dataset[Sample]):
                 "images use data.num_train_images instead of trainer.overfit_batches"
             )
         epoch, index = key
-        sample = load_sample(self.annotations[index])
+        sample = load_sample(self.annotations[index], self.read)
         return self.transform(sample, sample_generator(self.seed, epoch, index))
 
 
@@ -74,9 +83,9 @@ class EvaluationDataset(Dataset[tuple[Sample, Scale]]):
         return sample._replace(image=image, faces=scaled(sample.faces, scale)), scale
 
 
-def load_sample(annotation: Annotation) -> Sample:
-    """Decode the image of an annotation."""
-    return Sample(read_image(annotation.path), annotation.faces, annotation.name)
+def load_sample(annotation: Annotation, read: ImageReader = read_image) -> Sample:
+    """The image of an annotation, by default decoded."""
+    return Sample(read(annotation.path), annotation.faces, annotation.name)
 
 
 def collate(samples: Sequence[Sample], scales: Sequence[Scale] | None = None) -> Batch:

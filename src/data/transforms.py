@@ -19,13 +19,14 @@ import numpy as np
 from src.images.resize import pad, resize
 from src.types import MEAN_BGR, MIRRORED_LANDMARKS, Faces, Sample
 
-_INTERPOLATIONS = (
-    cv2.INTER_LINEAR,
-    cv2.INTER_CUBIC,
-    cv2.INTER_AREA,
-    cv2.INTER_NEAREST,
-    cv2.INTER_LANCZOS4,
-)
+INTERPOLATIONS = {
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "nearest": cv2.INTER_NEAREST,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+"""Name -> method of OpenCV; those that the recipe draws from, in its order."""
 _LEVELS = np.arange(256, dtype=np.float64)
 
 
@@ -221,26 +222,36 @@ class Resize:
 
     Args:
         size: side of the result, pixels.
-        random_interpolation: draw one of five methods, as the recipe does; else bilinear, or area
-            averaging where the image shrinks.
+        random_interpolation: draw one of several methods, as the recipe does; else bilinear, or
+            area averaging where the image shrinks.
         min_face: faces of a shorter side below this many pixels of the result are dropped.
+        interpolations: names in :data:`INTERPOLATIONS` to draw from; the published five.
     """
 
     size: int
     random_interpolation: bool = True
     min_face: float = 0.0
+    interpolations: Sequence[str] = tuple(INTERPOLATIONS)
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(
                 f"expected a size of at least 1 pixel, got {self.size}; set data.image_size"
             )
+        object.__setattr__(self, "interpolations", tuple(self.interpolations))
+        if not self.interpolations or not set(self.interpolations) <= INTERPOLATIONS.keys():
+            raise ValueError(
+                f"expected interpolations among {', '.join(INTERPOLATIONS)}, got "
+                f"{list(self.interpolations)}; set them in a file of the augmentation"
+            )
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
         if self.random_interpolation:
-            method = _INTERPOLATIONS[rng.integers(len(_INTERPOLATIONS))]
-            image = cv2.resize(sample.image, (self.size, self.size), interpolation=method)
+            method = self.interpolations[int(rng.integers(len(self.interpolations)))]
+            image = cv2.resize(
+                sample.image, (self.size, self.size), interpolation=INTERPOLATIONS[method]
+            )
         else:
             image = resize(sample.image, self.size, self.size)
         scale = self.size / width, self.size / height

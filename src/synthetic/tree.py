@@ -31,6 +31,7 @@ from typing import Any
 
 from src.report.progress import tracked
 from src.runs.files import write_json
+from src.runs.locks import alone_in
 from src.synthetic.worker import Labels, image_name, start_worker, write_image
 
 VERSION = 1
@@ -112,7 +113,7 @@ def generate(
         )
     _refuse_foreign(root)
     root.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(root.parent):
+    with alone_in(root.parent):
         if is_complete(root, spec):
             return
         _refuse_foreign(root)
@@ -157,23 +158,6 @@ def _refuse_foreign(root: Path) -> None:
             f"expected {root} to be absent, empty or written by this generator, got a folder with "
             f"{shown}; choose another root or remove it yourself"
         )
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold a lock on the folder that ends with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: without the lock, two generations at once are not safe
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _num_processors() -> int:

@@ -298,6 +298,19 @@ def test_resize_draws_the_interpolation_only_when_asked(
     assert len(fixed) == 1
 
 
+def test_resize_draws_from_the_interpolations_given(make_sample: Callable[..., Sample]) -> None:
+    def results(*names: str) -> set[bytes]:
+        resize = Resize(96, interpolations=names)
+        return {resize(make_sample(), rng(seed)).image.tobytes() for seed in range(40)}
+
+    assert len(results("linear", "cubic", "area", "nearest")) == 4
+    every = results("linear", "cubic", "area", "nearest", "lanczos")
+    assert every - results("linear", "cubic", "area", "nearest") == results("lanczos")
+    for wrong in ([], ["bilinear"]):
+        with pytest.raises(ValueError, match=r"^expected interpolations among linear, .* got \["):
+            Resize(96, interpolations=wrong)
+
+
 def test_resize_drops_faces_that_get_too_small(make_sample: Callable[..., Sample]) -> None:
     sample = make_sample(2, height=100, width=100)
     boxes = np.array([[10, 10, 20, 30], [40, 40, 60, 60]], dtype=np.float32)
