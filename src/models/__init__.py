@@ -11,6 +11,7 @@ from src.models.featherface import featherface_v1, wire_featherface_v1
 from src.models.featherface_v2 import featherface_v2
 from src.models.layers import set_norm_momentum
 from src.models.nano_b import nano_b, wire_nano_b
+from src.models.plain import plain, wire_plain
 
 __all__ = [
     "MODELS",
@@ -19,6 +20,7 @@ __all__ = [
     "featherface_v1",
     "featherface_v2",
     "nano_b",
+    "plain",
     "set_norm_momentum",
     "wiring_of",
 ]
@@ -27,11 +29,13 @@ MODELS: dict[str, Callable[..., FaceDetector]] = {
     "featherface_v1": featherface_v1,
     "featherface_v2": featherface_v2,
     "nano_b": nano_b,
+    "plain": plain,
 }
 
 WIRINGS: dict[str, Callable[[FaceDetector], Wiring]] = {
     "featherface_v1": wire_featherface_v1,
     "nano_b": wire_nano_b,
+    "plain": wire_plain,
 }
 """Networks that can be pruned. V2 cannot: one of its gates serves places of different widths."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from src.models.channels import Channels, Wiring
-from src.models.layers import ConvNorm, DepthwiseSeparable
+from src.models.layers import ConvNorm, DepthwiseSeparable, SeparableConv
 
 SLOPE = 0.1
 
@@ -61,3 +61,47 @@ class MobileNetV1(nn.Module):
         for module, outputs in zip([*self.stage1, *self.stage2, *self.stage3], blocks, strict=True):
             x = module.wire(wiring, x, outputs)
         return [blocks[end] for end in ENDS]
+
+
+class SeparableBackbone(nn.Module):
+    """A dense 3x3 stem, then :class:`SeparableConv` in four stages; all five halve the image.
+
+    [B, 3, H, W] -> levels at strides 8, 16 and 32 (sides rounded up).
+
+    Args:
+        stem: output channels of the stem.
+        stages: output channels of every block of the four stages.
+    """
+
+    strides = (8, 16, 32)
+
+    def __init__(self, stem: int, stages: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.channels = tuple(widths[-1] for widths in stages[1:])
+        inputs = [stem, *(widths[-1] for widths in stages)]
+        c2, c3, c4, c5 = (_stage(c, widths) for c, widths in zip(inputs, stages, strict=False))
+        self.stage1 = nn.Sequential(ConvNorm(3, stem, kernel=3, stride=2, slope=0.0), *c2, *c3)
+        self.stage2 = nn.Sequential(*c4)
+        self.stage3 = nn.Sequential(*c5)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        c3 = self.stage1(x)
+        c4 = self.stage2(c3)
+        return [c3, c4, self.stage3(c4)]
+
+    def wire(self, wiring: Wiring, blocks: Sequence[Channels]) -> list[Channels]:
+        """From the image to the levels; ``blocks``: the channels of the stem and of every block."""
+        x: Channels | None = None
+        for module, outputs in zip([*self.stage1, *self.stage2, *self.stage3], blocks, strict=True):
+            x = module.wire(wiring, x, outputs)
+        c3, c4 = len(self.stage1), len(self.stage1) + len(self.stage2)
+        return [blocks[end - 1] for end in (c3, c4, len(blocks))]
+
+
+def _stage(in_channels: int, widths: Sequence[int]) -> list[SeparableConv]:
+    """Blocks of which the first has stride 2."""
+    inputs = [in_channels, *widths]
+    return [
+        SeparableConv(inputs[place], outputs, stride=1 if place else 2)
+        for place, outputs in enumerate(widths)
+    ]

@@ -19,7 +19,9 @@ def set_norm_momentum(model: nn.Module, momentum: float | None) -> None:
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch normalisation, activation (LeakyReLU; ``slope=None``: none).
+    """Convolution without bias, batch normalisation, activation.
+
+    The activation is a LeakyReLU of ``slope``; 0: a ReLU, the faster kernel; None: nothing.
 
     [B, C_in, H, W] -> [B, C_out, ceil(H / stride), ceil(W / stride)].
     """
@@ -39,7 +41,7 @@ class ConvNorm(nn.Module):
             in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
         )
         self.norm = nn.BatchNorm2d(out_channels)
-        self.act = nn.Identity() if slope is None else nn.LeakyReLU(slope, inplace=True)
+        self.act = _activation(slope)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.norm(self.conv(x)))
@@ -69,6 +71,31 @@ class DepthwiseSeparable(nn.Module):
 
     def wire(self, wiring: Wiring, inputs: Channels, outputs: Channels) -> Channels:
         return self.pointwise.wire(wiring, self.depthwise.wire(wiring, inputs), outputs)
+
+
+class SeparableConv(nn.Module):
+    """3x3 depthwise then 1x1, with one norm and one ReLU, behind both.
+
+    Xception's separable convolution (Chollet, CVPR 2017), which found that nothing between the two
+    trains faster and ends better (section 4.7); it also leaves one pass over the activations less
+    to compute. 9 C_in + C_in C_out + 2 C_out parameters.
+
+    [B, C_in, H, W] -> [B, C_out, ceil(H / stride), ceil(W / stride)].
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(
+            in_channels, in_channels, 3, stride, 1, groups=in_channels, bias=False
+        )
+        self.pointwise = ConvNorm(in_channels, out_channels, slope=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise(self.depthwise(x))
+
+    def wire(self, wiring: Wiring, inputs: Channels, outputs: Channels) -> Channels:
+        wiring.layer(self.depthwise, None, inputs)
+        return self.pointwise.wire(wiring, inputs, outputs)
 
 
 class ChannelShuffle(nn.Module):
@@ -122,3 +149,9 @@ class PerLevel(nn.ModuleList):
             module.wire(wiring, *each)
             for module, *each in zip(self, levels, *arguments, strict=True)
         ]
+
+
+def _activation(slope: float | None) -> nn.Module:
+    if slope is None:
+        return nn.Identity()
+    return nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)

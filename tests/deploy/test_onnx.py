@@ -21,7 +21,7 @@ from src.deploy.parity import expected
 from src.detection.decoding import Candidates
 from src.detection.priors import PriorSpec
 from src.export import export
-from src.models import FaceDetector, build_model, featherface_v1, featherface_v2, nano_b
+from src.models import FaceDetector, build_model, featherface_v1, featherface_v2, nano_b, plain
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = [(1, 1, 1), (1, 20, 33), (2, 96, 128), (3, 101, 77), (1, 160, 64), (1, 97, 31)]
@@ -233,6 +233,7 @@ def test_the_oldest_opset(tmp_path):
     ("build", "decode"),
     [
         (featherface_v2, False),
+        (plain, True),
         (
             lambda: nano_b(
                 channels=32, context_groups=1, shuffle_groups=4, scale_decoupling=True,
@@ -242,7 +243,7 @@ def test_the_oldest_opset(tmp_path):
             True,
         ),
     ],
-    ids=["v2", "enhanced"],
+    ids=["v2", "plain", "enhanced"],
 )  # fmt: skip
 def test_other_networks(build, decode, tmp_path):
     model = lively(build())

@@ -39,6 +39,8 @@ NETWORKS: dict[str, tuple[str, ...]] = {
         "model=nano_b_enhanced", "model.shared_heads=true", "model.head_stem=false",
         "model.context_groups=2", "model.cbam.residual=false",
     ),
+    "plain": ("model=plain",),
+    "plain_small": ("model=plain_small",),
 }  # fmt: skip
 """Name -> what is typed."""
 

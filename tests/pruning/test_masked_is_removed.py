@@ -80,7 +80,7 @@ def test_random_plans(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_many_random_plans(name):
-    """With the fast one 209, each with weights, statistics and channels of its own."""
+    """With the fast one 247, each with weights, statistics and channels of its own."""
     check_plans(name, range(1, 19))
 
 

@@ -136,8 +136,9 @@ def test_a_shared_head_ties_what_it_reads():
 
 def test_what_cannot_be_pruned_is_named():
     message = (
-        r"expected a network that can be pruned \(featherface_v1, nano_b\), got featherface_v2"
+        r"expected a network that can be pruned \(featherface_v1, nano_b, plain\), "
+        "got featherface_v2"
     )
     with pytest.raises(ValueError, match=message):
         wiring_of(featherface_v2())
-    assert set(MODELS) == {"featherface_v1", "featherface_v2", "nano_b"}
+    assert set(MODELS) == {"featherface_v1", "featherface_v2", "nano_b", "plain"}
