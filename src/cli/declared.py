@@ -17,6 +17,7 @@ SETTINGS: Mapping[str, Any] = {
     "checkpoints": str | Sequence[str] | None,
     "compile": bool,
     "damping": Annotated[float, 0, 1e6],
+    "decay_norms": bool,
     "decode": bool,
     "device": str | None,
     "ema.callback": Mapping | None,

@@ -57,6 +57,9 @@ class LearningRateScaling:
         return (batch / self.reference_batch) ** self.POWERS[self.rule]
 
 
+_BEFORE = {"optimizer": {"decay_norms": True}}
+"""Settings of checkpoints that were written before there was a choice."""
+
 Objective = DetectionObjective | DistillationObjective
 """What is minimised, or anything with their ``forward``, ``parameter_groups`` and ``settings``."""
 
@@ -73,6 +76,9 @@ class DetectorModule(EvaluatorModule):
         schedule: ``(optimizer, steps_per_epoch, total_steps) -> LRScheduler``; see
             :mod:`src.training.schedules`.
         scaling: how the learning rate follows the batch size.
+        decay_norms: weight decay of all parameters; False: of kernels alone, not of norms, biases
+            and fusion weights (Jia et al., arXiv 1807.11205, section 3.2; He et al., CVPR 2019,
+            section 3.1).
 
     ``monitored`` is the metric by which the best checkpoint is chosen. ``teacher`` is None unless a
     derived module has one: it is measured on the same images, once.
@@ -93,12 +99,14 @@ class DetectorModule(EvaluatorModule):
         optimizer: Callable[..., Optimizer],
         schedule: Callable[..., LRScheduler],
         scaling: LearningRateScaling,
+        decay_norms: bool = True,
     ) -> None:
         super().__init__(model, decoder=decoder, views=views)
         self.objective = objective
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.scaling = scaling
+        self.decay_norms = decay_norms
         self.teacher: MeasuredTeacher | None = None
         self._resumed_at: Position | None = None
 
@@ -152,7 +160,14 @@ class DetectorModule(EvaluatorModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is learned; ``rate_factor`` of a group multiplies the learning rate."""
-        return [{"params": list(self.model.parameters())}, *self.objective.parameter_groups()]
+        network: list[dict[str, Any]] = [{"params": list(self.model.parameters())}]
+        if not self.decay_norms:  # what has one dimension is no kernel
+            kernels: list[Tensor] = []
+            vectors: list[Tensor] = []
+            for parameter in self.model.parameters():
+                (kernels if parameter.dim() > 1 else vectors).append(parameter)
+            network = [{"params": kernels}, {"params": vectors, "weight_decay": 0.0}]
+        return [*network, *self.objective.parameter_groups()]
 
     @property
     def images_per_step(self) -> int:
@@ -190,8 +205,9 @@ class DetectorModule(EvaluatorModule):
 
     def run_settings(self) -> dict[str, Any]:
         """Option group -> what it set, as plain values, where a resumed run must have the same."""
+        found = {"optimizer": {"decay_norms": self.decay_norms}}
         settings = self.objective.settings()
-        return {"kd": settings} if settings else {}
+        return {**found, "kd": settings} if settings else found
 
     def facts(self) -> dict[str, Any]:
         """What the record of a run says of its networks, as plain values."""
@@ -204,9 +220,9 @@ class DetectorModule(EvaluatorModule):
         Raises:
             ValueError: naming what differs.
         """
-        facts = checkpoint_.get("featherface", {})
+        facts = {**_BEFORE, **checkpoint_.get("featherface", {})}
         settings = {"model": self.model.config, **self.run_settings()}
-        for options in ("model", "kd", "pruning"):
+        for options in ("model", "kd", "pruning", "optimizer"):
             ours, theirs = settings.get(options) or {}, facts.get(options) or {}
             differences = checkpoint.differences(ours, theirs)
             if differences:
