@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from src.profiling.shapes import QuickShapes
+
 
 class Complexity(NamedTuple):
     """Size and work of a network."""
@@ -76,7 +78,7 @@ def complexity_of_parts(
     meters = {
         label: _Meter(counter, map(copied.get_submodule, names)) for label, names in parts.items()
     }
-    with torch.no_grad(), counter:
+    with torch.no_grad(), counter, QuickShapes():
         copied(torch.empty(1, 3, height, width, device="meta"))
     return {
         label: PartComplexity(

@@ -20,6 +20,7 @@ from torch import nn
 from src.models import FaceDetector
 from src.models.channels import Channels, Coupling, Wiring
 from src.profiling.complexity import is_layer
+from src.profiling.shapes import QuickShapes
 
 
 class Cost:
@@ -112,6 +113,6 @@ def _positions(model: nn.Module, height: int, width: int) -> dict[int, int]:
     for original, twin in zip(model.modules(), copied.modules(), strict=True):
         if is_layer(original):
             twin.register_forward_hook(partial(count, id(original)))
-    with torch.no_grad():
+    with torch.no_grad(), QuickShapes():
         copied(torch.empty(1, 3, height, width, device="meta"))
     return positions
