@@ -42,29 +42,30 @@ class Cost:
         self._owner = np.empty(wiring.num_channels, np.int64)
         for number, variable in enumerate(wiring.variables):
             self._owner[variable.channels] = number
-        self._parameters: list[_Term] = []
-        self._multiply_adds: list[_Term] = []
+        parameters: list[_Term] = []
+        multiply_adds: list[_Term] = []
         couplings = {(id(c.module), c.attribute): c for c in wiring.couplings}
         positions = _positions(model, height, width)
         for module in model.modules():
             for name, parameter in module.named_parameters(recurse=False):
                 term = self._term(parameter, couplings.get((id(module), name)))
-                self._parameters.append(term)
+                parameters.append(term)
                 if name == "weight" and is_layer(module):
-                    self._multiply_adds.append(
-                        term._replace(factor=term.factor * positions[id(module)])
-                    )
+                    factor = term.factor * positions[id(module)]
+                    multiply_adds.append(term._replace(factor=factor))
         for product in wiring.products:
             forms = [self._form(axis) for axis in product.axes]
-            self._multiply_adds.append(_Term(positions[id(product.module)], forms))
+            multiply_adds.append(_Term(positions[id(product.module)], forms))
+        self._parameters = _Sum(parameters, len(wiring.variables))
+        self._multiply_adds = _Sum(multiply_adds, len(wiring.variables))
 
     def parameters(self, kept: Sequence[int] | np.ndarray) -> np.ndarray:
         """Number of parameters."""
-        return _total(self._parameters, kept)
+        return self._parameters(kept)
 
     def multiply_adds(self, kept: Sequence[int] | np.ndarray) -> np.ndarray:
         """Multiply-adds on one image."""
-        return _total(self._multiply_adds, kept)
+        return self._multiply_adds(kept)
 
     def _term(self, tensor: torch.Tensor, coupling: Coupling | None) -> _Term:
         if coupling is None:
@@ -90,16 +91,26 @@ class _Term(NamedTuple):
     factor: float
     forms: list[np.ndarray]
 
-    def __call__(self, kept: np.ndarray) -> np.ndarray:
-        value = np.full(kept.shape[:-1], self.factor)
-        for form in self.forms:
-            value = value * (kept @ form)
-        return value
 
+class _Sum:
+    """The terms of a polynomial, as one matrix for each of their lengths."""
 
-def _total(terms: Sequence[_Term], kept: Sequence[int] | np.ndarray) -> np.ndarray:
-    widths = np.asarray(kept, dtype=np.float64)
-    return np.rint(sum(term(widths) for term in terms)).astype(np.int64)
+    def __init__(self, terms: Sequence[_Term], num_variables: int) -> None:
+        depth = max(len(term.forms) for term in terms)
+        self._factors = np.array([term.factor for term in terms])
+        self._forms = np.zeros((depth, num_variables, len(terms)))
+        self._ones = np.ones((depth, len(terms)))  # a length that a term lacks
+        for column, term in enumerate(terms):
+            for place, form in enumerate(term.forms):
+                self._forms[place, :, column] = form
+                self._ones[place, column] = 0.0
+
+    def __call__(self, kept: Sequence[int] | np.ndarray) -> np.ndarray:
+        widths = np.asarray(kept, dtype=np.float64)
+        value = self._factors
+        for forms, ones in zip(self._forms, self._ones, strict=True):
+            value = value * (widths @ forms + ones)
+        return np.rint(value.sum(-1)).astype(np.int64)
 
 
 def _positions(model: nn.Module, height: int, width: int) -> dict[int, int]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from random_networks import NETWORKS, all_but_slow, arguments, random_plan
 
 from src.models import MODELS, build_model, featherface_v2, wiring_of
 from src.models.channels import GROUPS
 
 
-def empty(name, widths=None):
-    """The network without values: shapes are all that is asked for."""
-    with torch.device("meta"):
-        return build_model({**arguments(name), "widths": widths})
+def built(name, widths=None):
+    return build_model({**arguments(name), "widths": widths})
 
 
 def shapes(model):
@@ -71,7 +68,7 @@ def test_shapes_of_narrower_networks(name):
         for variable, count in zip(wiring.variables, plan, strict=True)
         for each in variable.names
     }
-    assert shapes(empty(name, widths)) == expected
+    assert shapes(built(name, widths)) == expected
 
 
 @pytest.mark.parametrize("name", all_but_slow("enhanced_shared_grouped"))
@@ -92,7 +89,7 @@ def test_each_width_changes_what_is_coupled_to_it(name):
         less = len(variable.channels) - wiring.blocks(variable)
         if less == 0:
             continue
-        narrower = shapes(empty(name, dict.fromkeys(variable.names, less)))
+        narrower = shapes(built(name, dict.fromkeys(variable.names, less)))
         assert {key for key in dense if narrower[key] != dense[key]} == expected, variable.name
 
 
