@@ -1,21 +1,26 @@
 """Assignment: which prior answers for which face.
 
 An assigner is any callable ``assign(priors, outputs, targets) -> Assignment``. It sees the
-network's outputs so that dynamic assigners, which prefer the priors that already predict a face
-well, fit the same place; those of this file do not use their values.
+network's outputs for those that prefer priors which already predict a face well, as
+:mod:`src.detection.dynamic` does; that of this file does not use their values.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from src.detection.boxes import pairwise_iou, to_corners
+from src.detection.boxes import box_sides
 from src.detection.priors import Priors
+from src.detection.reach import near_pairs, overlapping_pairs
 from src.types import Assignment, Matched, Outputs, Targets
+
+MISSED_IOU = 0.1
+"""Overlap from which a prior looks at a face that no prior answers for."""
 
 Assigner = Callable[[Priors, Outputs, Targets], Assignment]
 """Priors, detached outputs [B, P, .] and the faces of the batch -> the label of every prior."""
@@ -54,10 +59,15 @@ class MaxIoUAssigner:
     Args:
         iou_threshold: overlap from which a prior is positive.
         min_best_iou: overlap that a face's best prior must have to be forced positive.
+        ignore_below: side, sqrt(w h) in pixels of the network input, below which a face takes
+            nothing; such faces, and those that no prior answers for, are no background either
+            (:func:`ignore_missed`). 0: as published, all take part, and what is missed is
+            background.
     """
 
     iou_threshold: float = 0.35
     min_best_iou: float = 0.2
+    ignore_below: float = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.min_best_iou <= self.iou_threshold < 1:
@@ -65,49 +75,84 @@ class MaxIoUAssigner:
                 "expected 0 < min_best_iou <= iou_threshold < 1, got "
                 f"min_best_iou={self.min_best_iou}, iou_threshold={self.iou_threshold}"
             )
+        check_ignore_below(self.ignore_below)
 
     def __call__(self, priors: Priors, outputs: Outputs, targets: Targets) -> Assignment:
         shape = outputs.logits.shape[:2]
-        # One row per face of the batch rather than one block per image: no padding to the most
-        # crowded image, and no loop.
-        overlaps = pairwise_iou(targets.boxes, to_corners(priors.boxes_cxcywh))  # [F, P]
-        usable = ~targets.ignore
-        best, face_index = _best_face(overlaps.where(usable[:, None], -1.0), targets, shape)
-        labels = (best >= self.iou_threshold).to(torch.int8)
+        images, rows = shape
+        num_faces = len(targets.boxes)
+        pairs, overlaps = overlapping_pairs(priors, targets.boxes, self.min_best_iou)
+        slots = targets.image_index[pairs.face] * rows + pairs.prior  # rows of the whole batch
+        usable = ~targets.ignore & (box_sides(targets.boxes) >= self.ignore_below)
+        taken = usable[pairs.face]
+        strong = overlaps >= self.iou_threshold
 
-        ignored, _ = _best_face(overlaps.where(targets.ignore[:, None], -1.0), targets, shape)
-        labels.masked_fill_((ignored >= self.iou_threshold) & (labels == 0), -1)
-
-        best_overlap, best_prior = overlaps.max(dim=1)  # of each face
-        forced = usable & (best_overlap >= self.min_best_iou)
+        wanted = taken & strong
+        face_of_slot = _best(
+            slots[wanted], overlaps[wanted], pairs.face[wanted], images * rows, num_faces
+        )
+        slot_of_face = _best(
+            pairs.face[taken], overlaps[taken], slots[taken], num_faces, images * rows
+        )
+        found = slot_of_face < images * rows
         # One write per face; of several faces with the same best prior the largest index stays.
-        claim = torch.full(shape, -1, device=overlaps.device)
-        claim = claim.flatten().scatter_reduce(
-            0,
-            targets.image_index * shape[1] + best_prior,
-            torch.arange(len(overlaps), device=overlaps.device).where(forced, -1),
-            "amax",
-        )
-        claim = claim.view(shape)
-        claimed = claim >= 0
-        return Assignment(
-            face_index=claim.where(claimed, face_index),
-            labels=labels.masked_fill(claimed, 1),
-        )
+        faces = torch.arange(num_faces, device=found.device)
+        claim = torch.full_like(face_of_slot, -1)
+        claim = claim.scatter_reduce(0, slot_of_face[found], faces[found], "amax")
+        face_of_slot = claim.where(claim >= 0, face_of_slot)
+
+        positive = face_of_slot < num_faces
+        labels = positive.to(torch.int8)
+        flagged = slots[targets.ignore[pairs.face] & strong]
+        labels[flagged] = labels[flagged].where(labels[flagged] == 1, -1)
+        assignment = Assignment(face_of_slot.where(positive, 0).view(shape), labels.view(shape))
+        return ignore_missed(assignment, priors, targets) if self.ignore_below else assignment
 
 
-def _best_face(
-    overlaps: Tensor, targets: Targets, shape: tuple[int, ...] | torch.Size
-) -> tuple[Tensor, Tensor]:
-    """Largest overlap of each prior with faces of its own image, and the first face that has it.
+def _best(group: Tensor, value: Tensor, name: Tensor, num_groups: int, none: int) -> Tensor:
+    """Of each group the name with the largest value, the smallest such name, or ``none``.
 
-    overlaps [F, P] -> ([B, P], [B, P] int64; -1 and 0 for images without faces).
+    group, value, name: shape [N], values above 0 -> [num_groups] int64.
     """
-    rows = targets.image_index[:, None].expand_as(overlaps)
-    best = overlaps.new_full(shape, -1.0).scatter_reduce(0, rows, overlaps, "amax")
-    faces = torch.arange(len(overlaps), device=overlaps.device)[:, None].expand_as(overlaps)
-    last = len(overlaps)
-    candidates = faces.where(overlaps == best[targets.image_index], last)
-    index = torch.full(shape, last, device=overlaps.device)
-    index = index.scatter_reduce(0, rows, candidates, "amin")
-    return best, index.where(best >= 0, 0)
+    best = value.new_zeros(num_groups).scatter_reduce(0, group, value, "amax")
+    first = value == best[group]
+    names = torch.full((num_groups,), none, device=name.device)
+    return names.scatter_reduce(0, group[first], name[first], "amin")
+
+
+def check_ignore_below(value: float) -> None:
+    """Raises ValueError for what is no size of a face."""
+    if not 0 <= value < math.inf:
+        raise ValueError(
+            f"expected ignore_below of 0 pixels or more, got {value}; set assigner.ignore_below"
+        )
+
+
+def ignore_missed(
+    assignment: Assignment, priors: Priors, targets: Targets, faces: Tensor | None = None
+) -> Assignment:
+    """Take what looks at a face that no prior answers for out of the background.
+
+    Such a face is too small, lost its priors to others or is flagged in the labels. What looks at
+    it are priors within one stride of its centre and of about its size, where a face below the
+    smallest priors has their size, and those that overlap it by ``MISSED_IOU``. Priors that answer
+    for another face keep it.
+
+    Args:
+        assignment: to complete.
+        priors: of the image.
+        targets: faces of the batch.
+        faces: shape [F] bool, only these; None: all.
+    """
+    missed = torch.ones_like(targets.ignore) if faces is None else faces.clone()
+    missed[assignment.face_index[assignment.labels == 1]] = False
+    boxes, image = targets.boxes[missed], targets.image_index[missed]
+    sides = box_sides(boxes).maximum(priors.grids.sides.min())
+    labels = assignment.labels.clone()
+    for pairs in (
+        near_pairs(priors, boxes, sides, inside=False),
+        overlapping_pairs(priors, boxes, MISSED_IOU)[0],
+    ):
+        rows = (image[pairs.face], pairs.prior)
+        labels[rows] = labels[rows].where(labels[rows] == 1, -1)
+    return assignment._replace(labels=labels)

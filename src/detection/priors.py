@@ -87,6 +87,45 @@ def make_priors(spec: PriorSpec, height: int, width: int) -> Tensor:
     return torch.cat(levels)
 
 
+class Grids(NamedTuple):
+    """One regular grid of cells per kind of prior: each size of each level is a kind.
+
+    The centre of column c is at ``(c + 0.5) * stride``; the row of the network's output that looks
+    at row r and column c is ``first + (r * columns + c) * num_per_cell``. All have shape [K].
+    """
+
+    strides: Tensor
+    """float32, pixels."""
+    sides: Tensor
+    """float32, pixels, of the kind's square priors."""
+    rows: Tensor
+    """int64."""
+    columns: Tensor
+    """int64."""
+    first: Tensor
+    """int64, the output row of the cell in the corner."""
+    num_per_cell: Tensor
+    """int64, the kinds that share a cell: output rows from one cell to the next."""
+
+
+def make_grids(spec: PriorSpec, height: int, width: int) -> Grids:
+    """The grids that :func:`make_priors` lays out."""
+    kinds: list[tuple[float, float, int, int, int, int]] = []
+    begin, step = 0, spec.num_per_cell
+    for sizes, stride, (rows, columns) in zip(
+        spec.sizes, spec.strides, feature_shapes(spec, height, width), strict=True
+    ):
+        for place, side in enumerate(sizes):
+            kinds.append((stride, side, rows, columns, begin + place, step))
+        begin += rows * columns * step
+    strides, sides, *whole = zip(*kinds, strict=True)
+    return Grids(
+        torch.tensor(strides, dtype=torch.float32),
+        torch.tensor(sides, dtype=torch.float32),
+        *(torch.tensor(values) for values in whole),
+    )
+
+
 class Priors(NamedTuple):
     """The priors of one input size, and what their offsets mean."""
 
@@ -94,11 +133,17 @@ class Priors(NamedTuple):
     """[P, 4] float32, pixels, in the order of the network's output rows."""
     variances: tuple[float, float]
     """Scale of the encoded centres and sizes."""
+    grids: Grids
+    """Where they stand: finds those near a face without looking at all of them."""
 
 
 @lru_cache(maxsize=32)
 def _cached_priors(spec: PriorSpec, height: int, width: int, device: torch.device) -> Priors:
-    return Priors(make_priors(spec, height, width).to(device), spec.variances)
+    return Priors(
+        make_priors(spec, height, width).to(device),
+        spec.variances,
+        Grids(*(values.to(device) for values in make_grids(spec, height, width))),
+    )
 
 
 def priors_for(spec: PriorSpec, shape: Sequence[int], device: torch.device) -> Priors:

@@ -13,15 +13,25 @@ import torch
 from src.types import Outputs, Targets
 
 
-@pytest.fixture(scope="session")
-def slow_matching() -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / "slow_matching.py"
-    spec = importlib.util.spec_from_file_location("slow_matching", path)
+def reference(name: str) -> ModuleType:
+    """A module of ``tests/reference/``."""
+    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def slow_matching() -> ModuleType:
+    return reference("slow_matching")
+
+
+@pytest.fixture(scope="session")
+def slow_dynamic() -> ModuleType:
+    return reference("slow_dynamic")
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def matched(setting):
 
 
 def test_terms_equal_a_loop_over_positives(setting, matched):
-    outputs, (priors, _), targets, assignment = setting
+    outputs, (priors, *_), targets, assignment = setting
     boxes, points, num_points, num = 0.0, 0.0, 0, 0
     for image in range(3):
         for prior in range(len(priors)):
@@ -70,7 +70,7 @@ def test_cross_entropy_equals_its_definition(setting, matched):
 
 
 def test_perfect_outputs_have_no_loss(setting, matched):
-    _, (priors, _), targets, assignment = setting
+    _, (priors, *_), targets, assignment = setting
     face = assignment.face_index
     perfect = Outputs(
         encode_boxes(targets.boxes[face], priors, SPEC.variances),

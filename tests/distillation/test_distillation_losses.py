@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from src.detection.assignment import gather_positives
-from src.detection.priors import Priors, PriorSpec
+from src.detection.priors import PriorSpec, priors_for
 from src.distillation.features import FeatureTerm, level_masks
 from src.distillation.losses import (
     class_term,
@@ -88,7 +88,7 @@ def test_compared_rows_are_positives_and_hardest_negatives():
     logits = torch.zeros(1, 30, 2)
     logits[0, :, 1] = torch.arange(30.0)
     targets = Targets(*(torch.zeros(1, *shape) for shape in ((4,), (5, 2), (), (), ())))
-    priors = Priors(torch.zeros(30, 4), (0.1, 0.2))
+    priors = priors_for(PriorSpec(), (32, 32), torch.device("cpu"))
     assignment = Assignment(torch.zeros(1, 30, dtype=torch.long), labels)
     rows = compared_rows(logits, gather_positives(assignment, priors, targets))
     assert rows[0].nonzero().flatten().tolist() == [3, *range(23, 30)]
