@@ -10,7 +10,8 @@ data/data_augment.py of github.com/biubug6/Pytorch_Retinaface; colour distortion
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -36,12 +37,20 @@ Transform = Callable[[Sample, np.random.Generator], Sample]
 
 @dataclass(frozen=True)
 class Compose:
-    """Apply transforms one after the other; none at all returns the sample."""
+    """Apply transforms one after the other; none at all returns the sample.
 
-    transforms: Sequence[Transform]
+    Args:
+        transforms: in their order; a table gives each a name by which its settings can be changed,
+            ``augmentation.transforms.colour.p=0``.
+    """
+
+    transforms: Sequence[Transform] | Mapping[str, Transform]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "transforms", tuple(self.transforms))
+        transforms = self.transforms
+        if isinstance(transforms, Mapping):
+            transforms = list(transforms.values())
+        object.__setattr__(self, "transforms", tuple(transforms))
         for transform in self.transforms:
             if not callable(transform):
                 # OmegaConf turns dataclass instances in a list back into settings.
@@ -52,6 +61,7 @@ class Compose:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         for transform in self.transforms:
+            assert callable(transform)  # checked on construction
             sample = transform(sample, rng)
         return sample
 
@@ -60,13 +70,15 @@ class Compose:
 class RandomSquareCrop:
     """Cut a random square out of the image.
 
-    A square counts when at least one face that is not ignored lies wholly inside; with no such
-    face in the image every square counts. Faces whose centre is inside are kept, their boxes
-    clipped; landmarks are shifted and may lie outside. When no attempt counts the whole image is
-    returned.
+    A square that is longer than a side of the image hangs over its edges there, with the image
+    anywhere within; outside is the mean colour. A square counts when at least one face that is not
+    ignored lies wholly inside; with no such face in the image every square counts. Faces whose
+    centre is inside are kept, their boxes clipped; landmarks are shifted and may lie outside. When
+    no attempt counts the whole image is returned.
 
     Args:
-        scales: sides to choose from, fractions of the short side of the image.
+        scales: sides to choose from, fractions of the short side of the image, up to 2. RetinaFace
+            has up to 1; SCRFD (Guo et al., ICLR 2022) goes to 2, for more small faces.
         attempts: squares drawn before giving up.
     """
 
@@ -75,10 +87,10 @@ class RandomSquareCrop:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
-        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+        if not self.scales or not all(0 < scale <= 2 for scale in self.scales):
             raise ValueError(
-                f"expected crop scales above 0 and up to 1, got {list(self.scales)}; "
-                "set augmentation.transforms[0].scales"
+                f"expected crop scales above 0 and up to 2, got {list(self.scales)}; "
+                "set augmentation.transforms.crop.scales"
             )
         if self.attempts < 1:
             raise ValueError(f"expected at least 1 crop attempt, got attempts={self.attempts}")
@@ -88,24 +100,76 @@ class RandomSquareCrop:
         # All attempts at once: dense images fail many, and a Python loop over them is slow.
         scales = rng.choice(self.scales, size=self.attempts)
         sides = np.maximum((scales * min(height, width)).astype(np.int64), 1)
-        lefts = rng.integers(0, width - sides + 1)
-        tops = rng.integers(0, height - sides + 1)
+        lefts = rng.integers(np.minimum(width - sides, 0), np.maximum(width - sides, 0) + 1)
+        tops = rng.integers(np.minimum(height - sides, 0), np.maximum(height - sides, 0) + 1)
         chosen = _first_holding_a_face(sample.faces, lefts, tops, sides)
         if chosen is None:
             return sample
-        left, top, side = int(lefts[chosen]), int(tops[chosen]), int(sides[chosen])
+        return cut_square(sample, int(lefts[chosen]), int(tops[chosen]), int(sides[chosen]))
 
-        boxes = sample.faces.boxes
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        low = np.array([left, top], dtype=np.float32)
-        high = low + np.float32(side)
-        inside = ((centres > low) & (centres < high)).all(axis=1)
-        faces = _choose(sample.faces, inside)
-        clipped = np.clip(faces.boxes, np.tile(low, 2), np.tile(high, 2)) - np.tile(low, 2)
-        faces = _moved(faces, clipped, faces.landmarks - low)
-        faces = _choose(faces, _at_least(faces.boxes, 0.0))
-        image = sample.image[top : top + side, left : left + side]
-        return sample._replace(image=image, faces=faces)
+
+@dataclass(frozen=True)
+class AnchorSampling(RandomSquareCrop):
+    """Bring a random face to a random size that is up to one anchor larger than its own.
+
+    Data-anchor sampling (PyramidBox, Tang et al., ECCV 2018, section 3.4): of the anchors, the one
+    nearest to the face's size or a smaller one or the next larger one is drawn, and from half to
+    twice of it the size that the face shall have; then a square that holds the face, anywhere in
+    it. Makes small faces out of large ones. Where the whole image is smaller than the square, it
+    lies anywhere within, on the mean colour. Other images, and those without a face that is not
+    ignored, are cropped as :class:`RandomSquareCrop` does.
+
+    Args:
+        size: side of the image that the network will see, pixels.
+        p: probability of the sampling; EResFD (Jeong et al., WACV 2024) has 0.5.
+        anchors: sizes of faces, sqrt(width height) in pixels of the result.
+        scales, attempts: see :class:`RandomSquareCrop`.
+    """
+
+    size: int = 640
+    p: float = 0.5
+    anchors: Sequence[float] = (16, 32, 64, 128, 256, 512)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_probability(self.p)
+        anchors = tuple(sorted(float(anchor) for anchor in self.anchors))
+        object.__setattr__(self, "anchors", anchors)
+        if not anchors or anchors[0] <= 0:
+            raise ValueError(
+                f"expected anchors above 0 pixels, got {list(anchors)}; "
+                "set augmentation.transforms.crop.anchors"
+            )
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        candidates = sample.faces.boxes[~sample.faces.ignore]
+        if rng.random() >= self.p or not len(candidates):
+            return super().__call__(sample, rng)
+        height, width = sample.image.shape[:2]
+        box = candidates[rng.integers(len(candidates))]
+        box = np.clip(box, 0, [width, height, width, height])
+        sides = np.maximum(box[2:] - box[:2], 1.0)
+        face = float(np.sqrt(sides.prod()))
+        nearest = int(np.abs(np.array(self.anchors) - face).argmin())
+        anchor = self.anchors[int(rng.integers(min(nearest + 1, len(self.anchors) - 1) + 1))]
+        side = self.size * face / rng.uniform(anchor / 2, anchor * 2)
+        side = max(side, float(sides.max()))  # else the face would be cut
+
+        shrink = self.size / side
+        if side > max(height, width) and shrink < 1:  # before padding, which would be large
+            pixels = max(1, round(width * shrink)), max(1, round(height * shrink))
+            scale = pixels[0] / width, pixels[1] / height
+            sample = sample._replace(
+                image=resize(sample.image, *pixels), faces=scaled(sample.faces, scale)
+            )
+            (width, height), side = pixels, self.size
+            box = box * np.tile(np.array(scale, dtype=np.float32), 2)
+        side = math.ceil(side)
+        left, top = (
+            int(rng.integers(*_offsets(low, high, side, length)))
+            for low, high, length in ((box[0], box[2], width), (box[1], box[3], height))
+        )
+        return cut_square(sample, left, top, side)
 
 
 @dataclass(frozen=True)
@@ -256,6 +320,44 @@ class Resize:
             image = resize(sample.image, self.size, self.size)
         scale = self.size / width, self.size / height
         return sample._replace(image=image, faces=scaled(sample.faces, scale, self.min_face))
+
+
+def cut_square(sample: Sample, left: int, top: int, side: int) -> Sample:
+    """A square of the image, which may hang over its edges: the mean colour is outside.
+
+    Faces whose centre is in the square and the image are kept, their boxes clipped to both;
+    landmarks are shifted and may lie outside.
+    """
+    height, width = sample.image.shape[:2]
+    origin = np.array([left, top], dtype=np.float32)
+    low = np.maximum(origin, 0)
+    high = np.minimum(origin + np.float32(side), np.array([width, height], dtype=np.float32))
+    boxes = sample.faces.boxes
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = ((centres > low) & (centres < high)).all(axis=1)
+    faces = _choose(sample.faces, inside)
+    clipped = np.clip(faces.boxes, np.tile(low, 2), np.tile(high, 2)) - np.tile(origin, 2)
+    faces = _moved(faces, clipped, faces.landmarks - origin)
+    faces = _choose(faces, _at_least(faces.boxes, 0.0))
+
+    shown = sample.image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+    if shown.shape[:2] == (side, side):
+        return sample._replace(image=shown, faces=faces)
+    above, before = max(-top, 0), max(-left, 0)
+    below, behind = side - above - shown.shape[0], side - before - shown.shape[1]
+    image = cv2.copyMakeBorder(
+        shown, above, below, before, behind, cv2.BORDER_CONSTANT, value=MEAN_BGR
+    )
+    return sample._replace(image=image, faces=faces)
+
+
+def _offsets(low: float, high: float, side: int, length: int) -> tuple[int, int]:
+    """Interval, the end excluded, of the places where a square holds what is from low to high.
+
+    Within the image if it fits there, else around the whole image.
+    """
+    least = max(math.ceil(high) - side, min(length - side, 0))
+    return least, max(least, min(math.floor(low), max(length - side, 0))) + 1
 
 
 def _first_holding_a_face(

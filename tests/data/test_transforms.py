@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from src.data.transforms import (
+    AnchorSampling,
     ColourDistortion,
     Compose,
     PadToSquare,
@@ -15,13 +17,18 @@ from src.data.transforms import (
     RandomSquareCrop,
     Resize,
     Transform,
+    cut_square,
 )
 from src.types import MEAN_BGR, Faces, Sample
 
 RECIPE = Compose(
     [RandomSquareCrop(), ColourDistortion(), PadToSquare(), RandomMirror(), Resize(64)]
 )
-EACH = [*RECIPE.transforms, RandomMirror(p=1), Resize(64, random_interpolation=False)]
+EACH = [
+    *RECIPE.transforms, RandomMirror(p=1), RandomSquareCrop(scales=[0.5, 1.3, 2]),
+    AnchorSampling(size=64, p=1), AnchorSampling(size=640, p=1),
+    Resize(64, random_interpolation=False),
+]  # fmt: skip
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -77,6 +84,14 @@ def test_dense_images_are_fast(make_sample: Callable[..., Sample]) -> None:
 def test_compose_of_nothing_returns_the_sample(make_sample: Callable[..., Sample]) -> None:
     sample = make_sample()
     assert Compose([])(sample, rng()) is sample
+
+
+def test_compose_takes_names(make_sample: Callable[..., Sample]) -> None:
+    """Which the command line needs to change the settings of one."""
+    names = ("crop", "colour", "pad", "mirror", "resize")
+    named = Compose(dict(zip(names, RECIPE.transforms, strict=True)))
+    assert named == RECIPE
+    assert_equal(named(make_sample(3), rng(1)), RECIPE(make_sample(3), rng(1)))
 
 
 def test_compose_refuses_settings() -> None:
@@ -152,14 +167,163 @@ def test_crop_of_a_single_pixel() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scales": ()}, "expected crop scales above 0 and up to 1, got \\[\\]"),
-        ({"scales": (0.5, 1.2)}, "got \\[0.5, 1.2\\]"),
+        ({"scales": ()}, "expected crop scales above 0 and up to 2, got \\[\\]"),
+        ({"scales": (0.5, 2.1)}, "got \\[0.5, 2.1\\]"),
         ({"attempts": 0}, "at least 1 crop attempt, got attempts=0"),
     ],
 )
 def test_crop_errors(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RandomSquareCrop(**arguments)
+
+
+def test_squares_within_the_image_are_those_of_before(make_sample: Callable[..., Sample]) -> None:
+    """Bit for bit: the random numbers are drawn as they were when none could hang over."""
+    for seed in range(20):
+        sample = make_sample(0, height=100 + seed, width=150)
+        generator, crop = rng(seed), RandomSquareCrop()
+        sides = (generator.choice(crop.scales, size=250) * (100 + seed)).astype(np.int64)
+        left = generator.integers(0, 150 - sides + 1)[0]
+        top = generator.integers(0, 100 + seed - sides + 1)[0]
+        expected = sample.image[top : top + sides[0], left : left + sides[0]]
+        np.testing.assert_array_equal(crop(sample, rng(seed)).image, expected)
+
+
+def test_a_square_that_hangs_over_shows_the_mean_colour_outside(
+    make_sample: Callable[..., Sample],
+) -> None:
+    """Against an image with a broad frame, from which the same square is cut."""
+    sample = make_sample(6, height=40, width=60, seed=3)
+    frame, landmarks = 100, sample.faces.has_landmarks[:, None, None]
+    framed = np.full((40 + 2 * frame, 60 + 2 * frame, 3), MEAN_BGR, np.uint8)
+    framed[frame:-frame, frame:-frame] = sample.image
+    moved = sample.faces._replace(
+        boxes=sample.faces.boxes + frame, landmarks=sample.faces.landmarks + frame * landmarks
+    )
+    for left, top, side in [(-7, -9, 80), (-30, 5, 50), (20, -50, 70), (40, 20, 60), (3, 4, 30)]:
+        found = cut_square(sample, left, top, side)
+        expected = cut_square(
+            sample._replace(image=framed, faces=moved), left + frame, top + frame, side
+        )
+        np.testing.assert_array_equal(found.image, expected.image)
+        for a, b in zip(found.faces, expected.faces, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+        centres = (sample.faces.boxes[:, :2] + sample.faces.boxes[:, 2:]) / 2 - [left, top]
+        assert len(found.faces.boxes) == ((centres > 0) & (centres < side)).all(axis=1).sum()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.25, 2.0])
+def test_large_squares_hold_the_image_anywhere(
+    make_sample: Callable[..., Sample], scale: float
+) -> None:
+    """Every pixel holds its own coordinates and is found where the faces say it is."""
+    rows, columns = np.mgrid[0:40, 0:60]
+    image = np.stack([rows, columns, rows * 0 + 255], axis=2).astype(np.uint8)
+    sample = make_sample(3, height=40, width=60)._replace(image=image)
+    crop, origins, side = RandomSquareCrop(scales=[scale]), set(), int(40 * scale)
+    for seed in range(60):
+        found = crop(sample, rng(seed))
+        assert found.image.shape == (side, side, 3)
+        shown = np.argwhere(found.image[..., 2] == 255)
+        row, column = shown[0]
+        top, left = np.array([row, column]) - found.image[row, column, :2]
+        origins.add((left, top))
+        assert len(shown) == min(side, 40) * min(side, 60)  # as much of the image as there can be
+        outside = found.image[found.image[..., 2] != 255]
+        assert (outside == MEAN_BGR).all()
+        centres = (sample.faces.boxes[:, :2] + sample.faces.boxes[:, 2:]) / 2 + [left, top]
+        kept = ((centres > 0) & (centres < side)).all(axis=1)
+        assert len(found.faces.boxes) == kept.sum()
+        uncut = (sample.faces.boxes + np.tile([left, top], 2))[kept]
+        np.testing.assert_allclose(found.faces.boxes, np.clip(uncut, 0, side), atol=1e-4)
+        np.testing.assert_array_equal(found.faces.ignore, sample.faces.ignore[kept])
+    assert len(origins) > 15
+
+
+# --- data-anchor sampling ----------------------------------------------------------------------
+
+
+def one_face(box: tuple[float, ...], height: int = 300, width: int = 400) -> Sample:
+    landmarks = np.tile(np.array(box, np.float32).reshape(2, 2).mean(axis=0), (1, 5, 1))
+    faces = Faces(np.array([box], np.float32), landmarks, np.array([True]), np.array([False]))
+    noise = rng(0).integers(1, 255, (height, width, 3), dtype=np.uint8)
+    return Sample(noise, faces, "e/f.jpg")
+
+
+@pytest.mark.parametrize("side", [10, 20, 60, 140, 290])
+def test_the_face_gets_a_size_from_half_the_smallest_to_twice_the_next_anchor(side: int) -> None:
+    sample, anchors = one_face((5, 3, 5 + side, 3 + side)), np.array(AnchorSampling().anchors)
+    nearest = int(np.abs(anchors - side).argmin())
+    recipe = Compose([AnchorSampling(size=320, p=1), Resize(320, random_interpolation=False)])
+    sizes = []
+    for seed in range(60):
+        found = recipe(sample, rng(seed))
+        assert found.image.shape == (320, 320, 3)
+        ((x1, y1, x2, y2),) = found.faces.boxes  # it is wholly in the square
+        assert x2 - x1 == pytest.approx(y2 - y1, rel=0.05)  # 21 x 28 pixels, say
+        np.testing.assert_allclose(
+            found.faces.landmarks[0], [[(x1 + x2) / 2, (y1 + y2) / 2]] * 5, rtol=0.01, atol=0.5
+        )
+        sizes.append(x2 - x1)
+    largest = min(2 * anchors[nearest + 1], 320)
+    assert 7.5 < min(sizes) < 16
+    assert 0.7 * largest < max(sizes) < 1.02 * largest
+
+
+def test_its_draws_recomputed() -> None:
+    """The square and its place, step by step, for a face of 24 x 54 pixels."""
+    sample = one_face((100, 80, 124, 134))
+    for seed in range(30):
+        generator = rng(seed)
+        assert (generator.random(), generator.integers(1)) is not None  # whether, and which face
+        anchor = 16 * 2.0 ** generator.integers(3)  # sqrt(24 * 54) = 36 is nearest to 32
+        side = max(54, 160 * 36 / generator.uniform(anchor / 2, anchor * 2))
+        found = AnchorSampling(size=160, p=1)(sample, rng(seed))
+        if side <= 400:
+            assert len(found.image) == math.ceil(side)
+            box = [24, 54]
+        else:  # shrunk beforehand, so that no larger image is made
+            assert len(found.image) == 160
+            box = np.array([24, 54]) * 160 / side
+        np.testing.assert_allclose(
+            found.faces.boxes[0, 2:] - found.faces.boxes[0, :2], box, rtol=0.02, atol=0.05
+        )
+
+
+def test_the_square_stays_within_an_image_that_holds_it() -> None:
+    sample = one_face((390, 280, 400, 300))
+    for seed in range(60):
+        found = AnchorSampling(size=64, p=1)(sample, rng(seed))
+        if len(found.image) <= 300 and len(found.image) != 64:
+            assert not (found.image == 0).any()
+            assert not (found.image == MEAN_BGR).all(axis=2).any()
+
+
+def test_other_images_are_cropped_as_usual(make_sample: Callable[..., Sample]) -> None:
+    sample = make_sample(3)
+    usual, generator = RandomSquareCrop(scales=[0.4]), rng(1)
+    generator.random()
+    assert_equal(AnchorSampling(p=0, scales=[0.4])(sample, rng(1)), usual(sample, generator))
+    ignored = sample._replace(faces=sample.faces._replace(ignore=np.ones(3, bool)))
+    generator = rng(1)
+    generator.random()
+    assert_equal(AnchorSampling(p=1, scales=[0.4])(ignored, rng(1)), usual(ignored, generator))
+    half = [len(AnchorSampling(p=0.5, scales=[0.4])(sample, rng(s)).image) for s in range(200)]
+    assert 70 < half.count(48) < 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"anchors": [0, 16]}, r"anchors above 0 pixels, got \[0\.0, 16\.0\]"),
+        ({"anchors": []}, r"anchors above 0 pixels, got \[\]"),
+        ({"p": 1.5}, r"a probability of 0 to 1, got p=1\.5"),
+        ({"scales": [3]}, r"up to 2, got \[3\.0\]"),
+    ],
+)
+def test_anchor_sampling_errors(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AnchorSampling(**arguments)
 
 
 # --- colour ------------------------------------------------------------------------------------
