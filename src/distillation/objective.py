@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from src.detection.objective import DetectionObjective
+from src.detection.priors import PriorSpec
 from src.distillation.balance import Balance
 from src.distillation.features import FeatureTerm
 from src.distillation.losses import compared_rows, distillation_terms, face_probability
 from src.distillation.teacher import Teacher
-from src.distillation.twins import twins_for
+from src.distillation.twins import Twins, twins_for
 from src.models import FaceDetector
 from src.types import Batch, LossTerms, Outputs
 
@@ -31,6 +33,9 @@ class DistillationObjective(nn.Module):
         alpha: share of L_distill, 0 to 1.
         temperature: of the compared classes, above 0.
         features: also imitate the feature pyramid; None: outputs only.
+        min_prior: outputs of smaller priors are not imitated, pixels: there the labels may know
+            better than the teacher. None: outputs of all.
+        levels: strides of the priors whose outputs are imitated; None: all.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class DistillationObjective(nn.Module):
         alpha: float,
         temperature: float,
         features: FeatureTerm | None = None,
+        min_prior: float | None = None,
+        levels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= alpha <= 1:
@@ -50,12 +57,19 @@ class DistillationObjective(nn.Module):
             raise ValueError(
                 f"expected a temperature above 0, got {temperature}; set kd.temperature"
             )
+        if min_prior is not None and not 0 < min_prior < math.inf:
+            raise ValueError(
+                f"expected a smallest prior above 0 pixels, or null for all, got {min_prior}; "
+                "set kd.min_prior"
+            )
         self.supervised = supervised
         self.teacher = teacher
         self.balance = balance
         self.alpha = alpha
         self.temperature = temperature
         self.features = features
+        self.min_prior = min_prior
+        self.levels = None if levels is None else tuple(sorted(levels))
 
     def connect(self, student: FaceDetector) -> None:
         """Fit the objective to the student; to be called before its parameters are asked for.
@@ -64,7 +78,20 @@ class DistillationObjective(nn.Module):
             ValueError: the outputs of student and teacher cannot be paired.
         """
         # What can be paired at one size can be at every size; this is that of published figures.
-        twins_for(student.priors, self.teacher.priors, 640, 640, torch.device("cpu"))
+        twins = self._twins(student.priors, 640, 640, torch.device("cpu"))
+        strides = student.priors.strides
+        if self.levels is not None and not set(self.levels) <= set(strides):
+            raise ValueError(
+                f"expected strides of the student, {_joined(strides)}, got {_joined(self.levels)}; "
+                "set kd.levels"
+            )
+        if not len(twins.student):
+            largest = max(max(sizes) for sizes in student.priors.sizes)
+            raise ValueError(
+                f"expected priors whose outputs can be imitated, got none of at least "
+                f"{self.min_prior:g} pixels on strides {_joined(self.levels or strides)}, the "
+                f"largest of all has {largest:g}; set kd.min_prior and kd.levels"
+            )
         if self.features is not None:
             channels = self.teacher.network.pyramid_channels
             self.features.connect(student.pyramid_channels, channels)
@@ -75,6 +102,8 @@ class DistillationObjective(nn.Module):
             "alpha": self.alpha,
             "temperature": self.temperature,
             "features": None if self.features is None else self.features.weight,
+            "min_prior": self.min_prior,
+            "levels": None if self.levels is None else list(self.levels),
             **self.balance.settings(),
         }
 
@@ -99,7 +128,7 @@ class DistillationObjective(nn.Module):
         task = self.supervised.measure(outputs, matched)
 
         height, width = batch.images.shape[-2:]
-        twins = twins_for(network.priors, self.teacher.priors, height, width, batch.images.device)
+        twins = self._twins(network.priors, height, width, batch.images.device)
         with torch.autocast(outputs.deltas.device.type, enabled=False):
             compared = compared_rows(outputs.logits, matched)
             terms = distillation_terms(
@@ -120,3 +149,13 @@ class DistillationObjective(nn.Module):
         parts |= {f"kd_{name}": value for name, value in self.balance.log_values().items()}
         total = self.alpha * distilled + (1 - self.alpha) * task.total
         return outputs, LossTerms(total, parts)
+
+    def _twins(self, priors: PriorSpec, height: int, width: int, device: torch.device) -> Twins:
+        return twins_for(
+            priors, self.teacher.priors, height, width, device,
+            min_prior=self.min_prior, levels=self.levels,
+        )  # fmt: skip
+
+
+def _joined(strides: Sequence[int]) -> str:
+    return ", ".join(map(str, strides))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.detection.priors import PriorSpec, make_priors
+from src.detection.priors import PriorSpec, feature_shapes, make_priors
 
 
 class Twins(NamedTuple):
@@ -56,9 +56,20 @@ def match_priors(student: Tensor, teacher: Tensor) -> Twins:
 
 @lru_cache(maxsize=32)
 def twins_for(
-    student: PriorSpec, teacher: PriorSpec, height: int, width: int, device: torch.device
+    student: PriorSpec,
+    teacher: PriorSpec,
+    height: int,
+    width: int,
+    device: torch.device,
+    *,
+    min_prior: float | None = None,
+    levels: tuple[int, ...] | None = None,
 ) -> Twins:
     """Like :func:`match_priors` for images of ``height`` x ``width`` pixels, kept on ``device``.
+
+    Args:
+        min_prior: leave out priors of a smaller side, pixels.
+        levels: leave out priors of other strides.
 
     Raises:
         ValueError: the two cannot be paired; names both and what to set.
@@ -76,7 +87,21 @@ def twins_for(
         pairs = match_priors(*(make_priors(spec, height, width) for spec in (student, teacher)))
     except ValueError as error:
         raise ValueError(f"{error}{advice}") from None
+    if min_prior is not None or levels is not None:
+        chosen = _chosen(student, height, width, min_prior or 0.0, levels or student.strides)
+        pairs = Twins(*(rows[chosen[pairs.student]] for rows in pairs))
     return Twins(*(rows.to(device) for rows in pairs))
+
+
+def _chosen(
+    spec: PriorSpec, height: int, width: int, min_prior: float, levels: Sequence[int]
+) -> Tensor:
+    """Priors of at least a size and of some strides, shape [P] bool."""
+    shapes = feature_shapes(spec, height, width)
+    counts = torch.tensor([rows * columns * spec.num_per_cell for rows, columns in shapes])
+    strides = torch.tensor(spec.strides).repeat_interleave(counts)
+    large = make_priors(spec, height, width)[:, 2] >= min_prior
+    return large & torch.isin(strides, torch.tensor(levels))
 
 
 def _plain(sizes: Sequence[Sequence[float]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,6 +92,8 @@ def distillation_objective(
     alpha: float,
     temperature: float,
     features: FeatureTerm | None = None,
+    min_prior: float | None = None,
+    levels: Sequence[int] | None = None,
 ) -> DistillationObjective:
     """A :class:`DistillationObjective` whose teacher is in a file.
 
@@ -120,6 +122,8 @@ def distillation_objective(
         alpha=alpha,
         temperature=temperature,
         features=features,
+        min_prior=min_prior,
+        levels=levels,
     )
 
 

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from src.detection.priors import make_priors
 from src.distillation import (
     DistillationObjective,
     FeatureTerm,
@@ -72,6 +73,48 @@ def test_extra_priors_of_the_student_learn_from_labels_only(make_detector, make_
     assert gradients[0][:, ~extra].any()
 
 
+@pytest.mark.parametrize(
+    ("options", "sizes", "strides"),
+    [
+        ({"min_prior": 32}, {32, 64, 128, 256, 512}, {8, 16, 32}),
+        ({"min_prior": 32.5}, {64, 128, 256, 512}, {16, 32}),
+        ({"levels": [8, 32]}, {16, 32, 256, 512}, {8, 32}),
+        ({"levels": [16, 8], "min_prior": 100.0}, {128}, {16}),
+    ],
+)
+def test_priors_that_take_no_part_get_no_gradient(
+    make_detector, make_objective, batch, options, sizes, strides
+):
+    student = make_detector(0, prior_sizes=THREE_PRIORS).eval()
+    teacher = make_detector(1).eval()
+    for head in teacher.heads:  # sees faces everywhere, or boxes are not compared
+        head.classes.bias.data.copy_(torch.tensor([-9.0, 9.0]).repeat(2))
+    objective = make_objective(Teacher(teacher), student, alpha=1.0, **options)
+    outputs, terms = objective(student, batch)
+    gradients = torch.autograd.grad(terms.total, outputs)
+    side = make_priors(student.priors, 64, 64)[:, 2]
+    stride = torch.tensor([8] * 192 + [16] * 48 + [32] * 12)
+    part = torch.isin(side, torch.tensor(sorted(sizes)).float())
+    part &= torch.isin(stride, torch.tensor(sorted(strides)))
+    for gradient in gradients:
+        assert not gradient[:, ~part].any()
+    assert gradients[0][:, part].any(dim=-1).all()  # boxes of all others
+
+
+def test_all_priors_unless_said_otherwise(make_detector, make_objective, batch):
+    """Bit for bit, whether nothing is left out or nothing is asked to be."""
+    student, teacher, losses = make_detector(0).eval(), Teacher(make_detector(1)), []
+    for options in ({}, {"min_prior": 16}, {"levels": [8, 16, 32]}):
+        objective = make_objective(teacher, student, **options)
+        _, terms = objective(student, batch)
+        losses.append(terms.total)
+    assert losses[0] == losses[1] == losses[2]
+    settings = make_objective(teacher, student).settings()
+    assert settings["min_prior"] is settings["levels"] is None  # as in checkpoints of before
+    settings = make_objective(teacher, student, min_prior=20, levels=(32, 16)).settings()
+    assert (settings["min_prior"], settings["levels"]) == (20, [16, 32])  # known at a resume
+
+
 @pytest.mark.parametrize("features", [None, 0.25])
 def test_teacher_is_frozen_and_absent(make_detector, make_objective, batch, features):
     student, network = make_detector(0).train(), make_detector(1)
@@ -135,6 +178,12 @@ def test_teacher_in_bf16(make_detector, batch):
         ({"alpha": 1.5}, "alpha from 0 to 1, got 1.5; set kd.alpha"),
         ({"temperature": 0.0}, "temperature above 0, got 0.0; set kd.temperature"),
         ({"temperature": float("nan")}, "temperature above 0, got nan"),
+        ({"min_prior": 0}, "above 0 pixels, or null for all, got 0; set kd.min_prior"),
+        ({"levels": [4, 8]}, "strides of the student, 8, 16, 32, got 4, 8; set kd.levels"),
+        (
+            {"min_prior": 200, "levels": [8, 16]},
+            "none of at least 200 pixels on strides 8, 16, the largest of all has 512; set kd.min",
+        ),
     ],
 )
 def test_wrong_settings(make_detector, make_objective, options, message):
