@@ -24,7 +24,7 @@ ENTRIES = [file.stem for file in FILES if file.parent == ROOT]
 GROUPS: dict[str, list[str]] = {}
 for file in FILES:
     if file.parent != ROOT and file.relative_to(ROOT).parts[0] != "hydra":
-        GROUPS.setdefault(file.relative_to(ROOT).parts[0], []).append(file.stem)
+        GROUPS.setdefault(file.parent.relative_to(ROOT).as_posix(), []).append(file.stem)
 
 REQUIRED = {
     "predict": ["checkpoint=a.ckpt", "source=a.jpg"],
@@ -38,10 +38,11 @@ REQUIRED = {
 
 
 def groups_of(entry: str) -> list[str]:
-    """The groups in an entry's list of defaults."""
+    """The groups in an entry's list of defaults, and those inside them."""
     defaults = OmegaConf.load(ROOT / f"{entry}.yaml").get("defaults", [])
-    return [str(name) for item in defaults if not isinstance(item, str) for name in item
-            if " " not in str(name)]  # fmt: skip
+    named = [str(name) for item in defaults if not isinstance(item, str) for name in item
+             if " " not in str(name)]  # fmt: skip
+    return [group for group in GROUPS if group.partition("/")[0] in named]
 
 
 OPTIONS = [
@@ -96,7 +97,7 @@ def test_every_option_composes_and_builds(entry, option, data, weights, tmp_path
         settings += data
     if needs_cuda or option == "trainer=ddp":
         settings += ["trainer.accelerator=cpu", "trainer.devices=1"]
-    group = option.partition("=")[0]
+    group = option.partition("=")[0].partition("/")[0]
     if entry == "train":
         settings += [f"kd.teacher={weights}", f"init.model={weights}"]
     if entry == "summary":

@@ -68,7 +68,7 @@ def test_command_composes(command, tmp_path, monkeypatch):
         shutil.copy(CONF / "pruning/one_shot.yaml", tmp_path / f"{file}.yaml")
     store_option_files(overrides)
     # A multirun's list is one value per job: the first stands for all.
-    overrides = [re.sub(r"^([\w.]+=[^\[,]+),.*$", r"\1", o) for o in overrides]
+    overrides = [re.sub(r"^([\w./]+=[^\[,]+),.*$", r"\1", o) for o in overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         compose(module.removeprefix("src."), overrides)
 

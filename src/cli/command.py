@@ -92,9 +92,10 @@ def refusal(error: Exception, name: str, arguments: Sequence[str]) -> str:
 
 def _unknown_option(missing: str, known: Sequence[str]) -> str:
     """The sentence for an option that is neither in ``conf/`` nor a file."""
-    group, _, option = missing.partition("/")
-    if group == "hydra":
-        group, _, option = missing.rpartition("/")
+    group, _, option = missing.rpartition("/")
+    folders = {path.relative_to(CONF).as_posix() for path in CONF.rglob("*")}
+    if not group.startswith("hydra") and group not in folders:  # the option is a path
+        group, _, option = missing.partition("/")
     sentence = f"expected {group}= of {', '.join(known)}"
     if "/" not in option:
         hint = f"; {group}=./{option} is the file" if yaml_file(option).is_file() else ""

@@ -1,9 +1,8 @@
 """Dynamic assignment: each face takes the priors that predict it best, in class and in place.
 
-Source: SimOTA (YOLOX, Ge et al., arXiv 2107.08430, section 2.3), in the form with soft labels of
-RTMDet (Lyu et al., arXiv 2212.07784, section 3.3), which NanoDet-Plus uses, too. YuNet and YOLOX
-weigh -ln IoU by 3 as well. Ours are the region (a stride around the centre rather than 2.5, so
-that tiny faces have candidates of their own) and the second positive of small faces.
+Source: SimOTA (YOLOX, Ge et al., arXiv 2107.08430), in the form with soft labels of RTMDet (Lyu et
+al., arXiv 2212.07784), which NanoDet-Plus uses, too. All of them weigh -ln IoU by 3. Ours are the
+region, one stride around the centre rather than 2.5, and the second positive of small faces.
 """
 
 from __future__ import annotations

@@ -114,6 +114,10 @@ def test_every_value_of_a_sweep_is_looked_at(folder):
     assert [len(each) > 2 for each in found] == [False, True]
 
 
+def test_no_such_option_of_a_group_in_a_group():
+    assert sentence_for("loss/box=l3") == "expected loss/box= of iou, smooth_l1; got 'l3'"
+
+
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
