@@ -27,6 +27,8 @@ from src.runs.files import replacing
 from src.runs.nested import flatten
 from src.runs.provenance import revision, versions
 
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+"""Networks that come with the project: ``<name>.ckpt``, see :func:`find`."""
 FORMAT = 2  # 2: context apart from the neck
 PREFIX = "model."
 _DIFFERENCES_SHOWN = 4
@@ -155,18 +157,31 @@ def load_backbone(path: str | Path, model: FaceDetector) -> None:
     _load_strictly(model.backbone, weights, path)
 
 
+def find(path: str | Path) -> Path:
+    """The file of a checkpoint, which may also be named as one of :data:`WEIGHTS`: ``flagship``."""
+    path = Path(path)
+    shipped = WEIGHTS / f"{path}.ckpt"
+    by_name = path.name == str(path) and not path.exists() and shipped.is_file()
+    return shipped if by_name else path
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """The content of a file of weights, on the CPU, without running any code in it.
+
+    Args:
+        path: of the file, or a name that :func:`find` knows.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: damaged, not PyTorch's, or more than plain data.
     """
-    path = Path(path)
+    path = find(path)
     if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.ckpt")))
         raise FileNotFoundError(
             f"expected a checkpoint file, found none at {path}; training writes "
             "outputs/train/<run>/checkpoints/best.ckpt"
+            + (f", and these come with the project: {names}" if names else "")
         )
     try:
         _check_bytes(path)
