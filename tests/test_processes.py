@@ -333,6 +333,18 @@ def test_two_processes_distil_as_one(launch, training, data, weights, tmp_path):
         assert float(row[f"val/teacher_{name}"]) == pytest.approx(metrics[name], abs=1e-6)
 
 
+def test_two_processes_on_the_cpu_go_on_as_if_never_stopped(training, tmp_path):
+    options = [*training, "trainer=processes", "trainer.check_val_every_n_epoch=1", "run=x"]
+    for folder, epochs in (("whole", [2]), ("parts", [1, 2])):
+        for part in epochs:
+            more = [f"trainer.max_epochs={part}", f"hydra.run.dir={tmp_path / folder}"]
+            result = run("src.train", *options, *more, *["resume=true"] * (part > epochs[0]))
+            assert result.returncode == 0, result.stderr
+            # The batch of two is shared: 1e-3 is for 32 images.
+            assert "learning rate 6.25e-05 for 2 images per step" in result.stdout
+    assert_same_results(tmp_path / "whole", tmp_path / "parts")
+
+
 # What a user sees
 
 

@@ -39,7 +39,8 @@ class FaceDataModule(L.LightningDataModule):
         augmentation: of training images; its result has ``image_size``.
         image_size: side of a training image, pixels. The augmentation gets it from the same
             setting; here it only tells others which size is trained.
-        batch_size: training images per step and process.
+        batch_size: training images per step, of each process or of all (``split_batch``).
+        split_batch: several processes share a batch instead of having one each.
         num_workers: processes that load images, of training and validation each.
         seed: of order and augmentation, at least 0.
         cache: keep the training images decoded in a file, as large as their pixels (see
@@ -68,6 +69,7 @@ class FaceDataModule(L.LightningDataModule):
         augmentation: Transform,
         image_size: int = 640,
         batch_size: int = 32,
+        split_batch: bool = False,
         num_workers: int = 2,
         seed: int = 0,
         cache: bool = False,
@@ -104,7 +106,8 @@ class FaceDataModule(L.LightningDataModule):
         self.root = Path(root)
         self.augmentation = augmentation
         self.image_size = image_size
-        self.batch_size = batch_size
+        self.split_batch = split_batch
+        self._batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
         self.cache = cache
@@ -126,6 +129,23 @@ class FaceDataModule(L.LightningDataModule):
         self._readings: dict[Split, Reading] = {}
         self._decoded: DecodedImages | None = None
         self._first_epoch, self._first_batch = 0, 0
+
+    @property
+    def batch_size(self) -> int:
+        """Training images per step of this process.
+
+        Raises:
+            ValueError: the processes cannot share a batch evenly.
+        """
+        _, world_size = self._place()
+        if not self.split_batch:
+            return self._batch_size
+        if self._batch_size % world_size:
+            raise ValueError(
+                f"expected data.batch_size to be a multiple of the {world_size} processes that "
+                f"share a batch, got {self._batch_size}; set data.batch_size= or trainer.devices="
+            )
+        return self._batch_size // world_size
 
     @property
     def train_annotations(self) -> list[Annotation]:

@@ -231,6 +231,25 @@ def test_processes_share_validation_images_without_duplicates(small_tree: Path) 
     assert steps == [3, 3]  # five images: one of them is seen twice
 
 
+def test_processes_share_a_batch(small_tree: Path) -> None:
+    def place(rank: int, world_size: int, batch_size: int) -> FaceDataModule:
+        data = make_data(small_tree, batch_size=batch_size, split_batch=True)
+        trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
+        data.trainer = trainer  # type: ignore[assignment]
+        return data
+
+    def names(rank: int, world_size: int) -> list[tuple[str, ...]]:
+        data = place(rank, world_size, batch_size=2)
+        assert data.batch_size == 2 // world_size
+        return [batch.names for batch in data.train_dataloader()]
+
+    alone, halves = names(0, 1), zip(names(0, 2), names(1, 2), strict=True)
+    together = [set(a + b) for a, b in halves]
+    assert together[: len(alone)] == [set(each) for each in alone]
+    with pytest.raises(ValueError, match=r"^expected data\.batch_size to be a multiple of the 2 "):
+        _ = place(0, 2, batch_size=3).batch_size
+
+
 def test_truth_from_labels_is_said(small_tree: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = make_data(small_tree)
     with caplog.at_level(logging.INFO):
