@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
@@ -45,6 +49,50 @@ def compose_run(name: str, folder: Path, *overrides: str, multirun: bool = False
         if "run_dir" in config:
             config.run_dir = str(folder)
     return config
+
+
+class _Files(list):
+    """The files that a configuration is merged from, in order."""
+
+    merged: DictConfig | None = None
+
+
+def merge_files_once() -> None:
+    """Have Hydra look for the files of the same options, and merge them, once per process.
+
+    That is most of the time of a composition, of which the tests make a thousand. Hydra still
+    applies the settings of the command line, to a copy.
+    """
+    choose = config_loader_impl.create_defaults_list
+    merge = ConfigLoaderImpl._compose_config_from_defaults_list
+    chosen: dict[Any, Any] = {}
+
+    def choose_once(repo: Any, config_name: str, overrides_list: Any, **how: bool) -> Any:
+        given = [o for o in overrides_list if not o.is_sweep_override()]
+        options = [
+            o
+            for o in given
+            if repo.group_exists(o.key_or_group) and not isinstance(o.value(), dict)
+        ]
+        if any("/" in o.input_line.partition("=")[2] for o in options):  # files of a test
+            return choose(repo, config_name, overrides_list, **how)
+        sources = tuple((source.scheme(), source.path) for source in repo.get_sources())
+        key = (sources, config_name, *(o.input_line for o in options), *how.values())
+        if key not in chosen:
+            found = choose(repo, config_name, overrides_list, **how)
+            chosen[key] = dataclasses.replace(found, defaults=_Files(found.defaults))
+        settings = [o for o in given if o not in options]
+        return dataclasses.replace(chosen[key], config_overrides=settings)
+
+    def merge_once(self: ConfigLoaderImpl, defaults: Any, repo: Any) -> DictConfig:
+        if not isinstance(defaults, _Files):
+            return merge(self, defaults, repo)
+        if defaults.merged is None:
+            defaults.merged = merge(self, defaults, repo)
+        return copy.deepcopy(defaults.merged)
+
+    config_loader_impl.create_defaults_list = choose_once
+    ConfigLoaderImpl._compose_config_from_defaults_list = merge_once
 
 
 def forget_run() -> None:
