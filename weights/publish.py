@@ -1,7 +1,7 @@
-"""Write the files of a network that comes with the project: ``python weights/publish.py FILE NAME``.
+"""Write the files of a network that ships: ``python weights/publish.py FILE NAME``.
 
 ``NAME.ckpt`` has the weights and where they come from, without optimizer; ``NAME.onnx`` gives raw
-outputs, ``NAME_decoded.onnx`` boxes, scores and landmarks in pixels; ``SHA256SUMS`` lists all files.
+outputs, ``NAME_decoded.onnx`` boxes, scores, landmarks in pixels; ``SHA256SUMS`` lists all files.
 """
 
 from __future__ import annotations
