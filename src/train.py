@@ -22,11 +22,12 @@ from src.pruning import prune_at_once
 from src.pruning.picture import draw_widths
 from src.report.tables import results_table
 from src.runs.files import write_json
-from src.runs.processes import check_one_device
+from src.runs.processes import check_one_device, rank
 from src.runs.record import record
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.logging import RunCSVLogger, close
+from src.training.phases import collect, phases_of
 from src.training.resuming import how_to_resume, read_training, resume_from
 from src.training.start import check_counts, initial_model, lay_out, pruning_at_start
 from src.training.trainer import build_trainer
@@ -35,7 +36,30 @@ log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig, folder: Path) -> float:
-    """Train what ``config`` describes in ``folder``; returns the best mean average precision.
+    """Train what ``config`` describes in ``folder``, in one phase or in several.
+
+    Returns:
+        The best mean average precision, of the last phase.
+    """
+    check_counts(config)
+    phases = phases_of(config, folder)
+    if not phases:
+        return train_phase(config, folder)
+    if any(phase.folder.joinpath("checkpoints").exists() for phase in phases):
+        resume_from(config, phases[0].folder / "checkpoints" / "last.ckpt")
+    record(folder, config, seed=config.seed)
+    for number, phase in enumerate(phases, start=1):
+        if phase.ap is None:
+            log.info("phase %d of %d: %s", number, len(phases), phase.folder)
+            train_phase(phase.config, phase.folder)
+    if rank() == 0:
+        collect(phases, folder)
+        log.info("run folder: %s", folder)
+    return phases[-1].ap or 0.0
+
+
+def train_phase(config: DictConfig, folder: Path) -> float:
+    """One training; returns its best mean average precision.
 
     Writes ``checkpoints/{best,last}.ckpt``, ``metrics.json``, ``metrics.csv``, ``config.yaml``,
     ``composed.yaml``, ``run.json`` and ``pictures/``; of a network that is pruned, at the start or

@@ -39,6 +39,7 @@ SETTINGS: Mapping[str, Any] = {
     "recipe.epochs": AtLeast1,
     "recipe.milestones": Sequence[AtLeast0],
     "recipe.norm_momentum": Annotated[float, 0, 1] | None,
+    "recipe.phases": Sequence | None,
     "recipe.validate_every": AtLeast1,
     "recipe.warmup_steps": AtLeast0,
     "recovery.save_every": AtLeast1,
