@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds
+    from src.runs.allocator import keep_memory
+
+    keep_memory("src.train")
+
 import copy
 import logging
 import sys
