@@ -10,6 +10,7 @@ from torch import Tensor
 
 from src.detection.priors import PriorSpec
 from src.models import FaceDetector
+from src.models.folding import folded
 from src.types import Outputs
 
 PRECISIONS = {"bf16": torch.bfloat16}
@@ -35,9 +36,10 @@ class Teacher:
                 f"expected a precision of {', '.join(PRECISIONS)} or null for the teacher, got "
                 f"{precision!r}; set kd.teacher_precision"
             )
-        network = network.eval().requires_grad_(False)
-        # 0.84 of the time on a CPU core (its convolutions need no reordering), the same results.
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.eval().requires_grad_(False)
+        # 0.72 of the time on a CPU core: no reordering in convolutions, no norms behind them.
+        fast = folded(self.network)
+        self._fast = fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = precision
         self.name = name
 
@@ -53,7 +55,7 @@ class Teacher:
     def normalise(self, pixels: Tensor) -> Tensor:
         """Like :meth:`FaceDetector.normalise`."""
         return (
-            self.network.to(pixels.device)
+            self._fast.to(pixels.device)
             .normalise(pixels)
             .contiguous(memory_format=torch.channels_last)
         )
@@ -66,8 +68,8 @@ class Teacher:
     def observe(self, images: Tensor) -> tuple[Outputs, list[Tensor]]:
         """Outputs and feature pyramid for normalised images [B, 3, H, W], without a graph."""
         with self._autocast(images.device.type):
-            pyramid = self.network.pyramid(images)
-            return self.network.predict(pyramid), pyramid
+            pyramid = self._fast.pyramid(images)
+            return self._fast.predict(pyramid), pyramid
 
     def _autocast(self, device: str) -> AbstractContextManager[Any]:
         if self.precision is None:
