@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -123,6 +125,25 @@ def test_hardest_negatives():
     positive = torch.tensor([[True, False, False, False, False], [False] * 5])
     chosen = hardest_negatives(loss, positive, ~positive, 2, 1)
     assert chosen.tolist() == [[False, False, True, True, False], [True] + [False] * 4]
+
+
+@pytest.mark.parametrize(("ratio", "minimum"), [(2, 3), (7, 0), (0.5, 1), (100, 7)])
+def test_hardest_negatives_are_those_of_a_stable_sort(ratio, minimum):
+    torch.manual_seed(0)
+    loss = torch.randint(0, 6, (40, 30)).float()  # many are equal
+    label = torch.randint(-1, 2, (40, 30)) * torch.randint(0, 2, (40, 1))
+    label[-1] = 1  # no negatives
+    for image, chosen in enumerate(hardest_negatives(loss, label == 1, label == 0, ratio, minimum)):
+        negatives = (label[image] == 0).nonzero().flatten().tolist()
+        wanted = max((label[image] == 1).sum().item() * ratio, minimum)
+        order = sorted(negatives, key=lambda prior: -loss[image, prior].item())
+        assert chosen.nonzero().flatten().tolist() == sorted(order[: math.ceil(wanted)])
+
+
+def test_a_loss_that_is_no_number_is_found():
+    loss = torch.tensor([[1.0, 2, float("nan"), 3]])
+    none = torch.zeros(1, 4, dtype=torch.bool)
+    assert hardest_negatives(loss, none, ~none, 1, 1)[0, 2]
 
 
 def test_weights(setting, matched):
