@@ -1,6 +1,6 @@
 """Time of assignment, MultiBox loss and its gradient: the published loop, ours before, ours now.
 
-    OMP_NUM_THREADS=1 python experiments/005-recipe/bench_multibox.py
+    OMP_NUM_THREADS=1 python experiments/006-recipe/bench_multibox.py
 
 The published form is one image at a time with a matrix of all priors and faces, cross entropy of
 all rows twice and two full sorts (Pytorch_Retinaface, ``layers/modules/multibox_loss.py``; written
