@@ -146,7 +146,7 @@ def settings() -> set[str]:
     """Every setting that some command has, with the options that add settings."""
     starts = [(file.stem, []) for file in CONF.glob("*.yaml")]
     starts += [("train", [f"model={file.stem}"]) for file in (CONF / "model").glob("*.yaml")]
-    starts += [("train", ["kd=feature", "ema=exponential"])]
+    starts += [("train", ["kd=feature", "ema=exponential"]), ("train", ["kd=cached"])]
     starts += [("train", ["pruning=soft", "hydra/sweeper=optuna"])]
     found = set()
     with initialize_config_dir(str(CONF), version_base="1.3"):

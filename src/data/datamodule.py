@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,8 @@ class FaceDataModule(L.LightningDataModule):
         num_val_images: the same of validation.
         ground_truth: folder with the official .mat files; None uses ``<root>/ground_truth`` if it
             exists, else the labels.
+        improvement: what improves the labels of the images trained on, once; it may keep a file,
+            which one process of several writes before the others begin.
 
     Raises:
         ValueError: if a count, a size or the split is not one of those allowed.
@@ -82,6 +84,7 @@ class FaceDataModule(L.LightningDataModule):
         num_train_images: int | None = None,
         num_val_images: int | None = None,
         ground_truth: str | Path | None = None,
+        improvement: Callable[[list[Annotation]], list[Annotation]] | None = None,
     ) -> None:
         super().__init__()
         _check_at_least(
@@ -126,6 +129,8 @@ class FaceDataModule(L.LightningDataModule):
         self.num_train_images = num_train_images
         self.num_val_images = num_val_images
         self.ground_truth = None if ground_truth is None else Path(ground_truth)
+        self.improvement = improvement
+        self._improved: list[Annotation] | None = None
         self._readings: dict[Split, Reading] = {}
         self._decoded: DecodedImages | None = None
         self._first_epoch, self._first_batch = 0, 0
@@ -150,7 +155,12 @@ class FaceDataModule(L.LightningDataModule):
     @property
     def train_annotations(self) -> list[Annotation]:
         """Images trained on."""
-        return self._train_parts()[0][: self.num_train_images]
+        annotations = self._train_parts()[0][: self.num_train_images]
+        if self.improvement is None:
+            return annotations
+        if self._improved is None:
+            self._improved = self.improvement(annotations)
+        return self._improved
 
     @property
     def held_out_annotations(self) -> list[Annotation]:
@@ -178,6 +188,8 @@ class FaceDataModule(L.LightningDataModule):
         if self.generator is not None and not is_complete(self.root, self.generator):
             logger.info("writing synthetic images to %s", self.root)
             generate(self.root, self.generator)
+        if self.improvement is not None and (self.trainer is None or self.trainer.training):
+            _ = self.train_annotations
 
     def setup(self, stage: str | None = None) -> None:
         """Read and check the labels; a fault in them stops the run here.

@@ -3,6 +3,7 @@
 from src.training.detector import DetectorModule, LearningRateScaling
 from src.training.distillation import DistillationModule
 from src.training.evaluator import EvaluatorModule
+from src.training.labels import TeacherLabels
 from src.training.plugins import CheckpointFiles, SyncBatchNorm
 from src.training.pruning import PruningModule
 from src.training.teachers import distillation_objective
@@ -15,5 +16,6 @@ __all__ = [
     "LearningRateScaling",
     "PruningModule",
     "SyncBatchNorm",
+    "TeacherLabels",
     "distillation_objective",
 ]

@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from hydra.utils import instantiate
 
 from src import checkpoint
 from src.comparison.grouping import group_runs
@@ -155,3 +156,26 @@ def test_command_in_the_configuration_trains_that_data(configure, tmp_path):
     )
     assert config.kd.search.data_root == "some/where"
     assert re.fullmatch(r"\S+", config.kd.search.run_folder)
+
+
+@pytest.mark.slow
+def test_labels_improved_by_the_teacher(configure, tmp_path, teacher, monkeypatch, caplog):
+    """Found once, before the training; those validated on or set aside stay as they are."""
+    caplog.set_level("INFO")
+    monkeypatch.chdir(tmp_path)
+    options = [*SMALL, "kd=cached", f"kd.teacher={teacher}", "trainer.max_steps=1"]
+    options += ["data.improvement.scales=[1,1.5]", "data.improvement.rules.believed=0.1"]
+    options += ["data.num_held_out=2"]
+    train(configure("train", tmp_path / "run", *options), tmp_path / "run")
+    (file,) = (tmp_path / "outputs" / "cache").iterdir()
+    assert file.suffix == ".npz"
+    datamodule = instantiate(configure("train", tmp_path, *options).data, _convert_="all")
+    datamodule.setup("fit")
+    plain, aside = datamodule._train_parts()
+    improved = datamodule.train_annotations
+    assert caplog.text.count("looking for faces") == 1
+    assert caplog.text.count(f"labels improved by {teacher}: ") == 2
+    assert [each.name for each in improved] == [each.name for each in plain]
+    numbers = [[len(each.faces.boxes) for each in part] for part in (improved, plain)]
+    assert sum(numbers[0]) > sum(numbers[1])
+    assert datamodule.held_out_annotations == aside
