@@ -48,6 +48,7 @@ def test_a_benchmark_of_two_checkpoints(tmp_path, monkeypatch, caplog):
     assert (tmp_path / "run" / "benchmark.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_beside_an_exported_file(tmp_path):
     models = [featherface_v1(channels=channels, bifpn_repeats=1) for channels in (8, 16)]
     checkpoint.save(tmp_path / "a.ckpt", models[0])

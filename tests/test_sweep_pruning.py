@@ -73,6 +73,7 @@ def test_what_a_trial_says_of_its_network(run, student, tmp_path):
     assert results["given_up"] is False
 
 
+@pytest.mark.slow
 def test_recovery_counts(run):
     assert run("recovery.steps=0", folder="none")["objective"] != run()["objective"]
 
@@ -129,7 +130,9 @@ def test_watching_changes_nothing(run, monkeypatch):
     assert run(folder="watched")["objective"] == alone["objective"]
 
 
-@pytest.mark.parametrize("second", ["multiply_adds", "latency"])
+@pytest.mark.parametrize(
+    "second", ["multiply_adds", pytest.param("latency", marks=pytest.mark.slow)]
+)
 def test_a_second_objective(run, second):
     results = run(f"second={second}", "recovery.steps=0")
     _, value = results["objective"]

@@ -44,6 +44,14 @@ def lively(model: FaceDetector) -> FaceDetector:
     return model.eval()
 
 
+def light_v2() -> FaceDetector:
+    """V2 with one of its three deformable contexts, which are alike and take long to export."""
+    model = featherface_v2()
+    for level in (1, 2):
+        model.context.field[level] = nn.Identity()
+    return model
+
+
 def pixels(*shape: int) -> np.ndarray:
     batch, height, width = shape
     rng = np.random.default_rng(sum(shape))
@@ -232,7 +240,7 @@ def test_the_oldest_opset(tmp_path):
 @pytest.mark.parametrize(
     ("build", "decode"),
     [
-        (featherface_v2, False),
+        (light_v2, False),
         (plain, True),
         (
             lambda: nano_b(

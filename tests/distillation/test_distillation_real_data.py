@@ -70,7 +70,7 @@ def test_the_published_network_learns_nothing_from_itself(supervised, teacher, b
         assert terms.parts[f"kd_{name}"].item() == pytest.approx(0, abs=1e-6), name
 
 
-@pytest.mark.parametrize("sizes", [None, THREE])
+@pytest.mark.parametrize("sizes", [None, pytest.param(THREE, marks=pytest.mark.slow)])
 def test_a_student_comes_nearer_to_its_teacher(supervised, teacher, batch, sizes):
     options = {} if sizes is None else {"prior_sizes": sizes}
     student = build_model({"name": "nano_b", "channels": 16, **options}).train()

@@ -72,7 +72,9 @@ def check_plans(name: str, numbers: range) -> None:
         assert 1 < size < 10, (name, number)  # what the tolerances are made for
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", all_but_slow("v1_487103", "v1_592371", "nano_b", "enhanced", "enhanced_shared_grouped")
+)
 def test_random_plans(name):
     check_plans(name, range(1))
 
@@ -80,7 +82,7 @@ def test_random_plans(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_many_random_plans(name):
-    """With the fast one 247, each with weights, statistics and channels of its own."""
+    """With the others 19 of each network, each with weights, statistics and channels of its own."""
     check_plans(name, range(1, 19))
 
 
@@ -256,7 +258,9 @@ def test_half_precision_and_memory_format(pair):
 
 @pytest.mark.real_data
 @torch.no_grad()
-@pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize(
+    "share", [*(pytest.param(share, marks=pytest.mark.slow) for share in (0.3, 0.6)), 1.0]
+)
 def test_published_weights(shared, make_spec, share):
     model = checkpoint.load(shared / "weights" / "mobilenet0.25_Final.pth").model
     wiring = wiring_of(model)

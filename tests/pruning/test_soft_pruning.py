@@ -200,6 +200,11 @@ def test_state_goes_through_a_file(small, make_soft_spec, tmp_path):
 # A filter comes back
 
 
+def slow(value):
+    """A case of many, of which others are in the fast tests."""
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 def train_the_faded(small, make_soft_spec, *, floor, zero=False):
     """Factors of one filter, epoch by epoch.
 
@@ -241,7 +246,7 @@ def test_a_filter_that_matters_again_comes_back(small, make_soft_spec):
     assert factors[-1] > 0.5
 
 
-@pytest.mark.parametrize("setting", [{"floor": 0.0}, {"floor": 0.1, "zero": True}])
+@pytest.mark.parametrize("setting", [{"floor": 0.0}, slow({"floor": 0.1, "zero": True})])
 def test_it_does_not_without_gradient_or_weights(small, make_soft_spec, setting):
     factors = train_the_faded(small, make_soft_spec, **setting)
     assert max(factors) < 0.01
@@ -296,7 +301,7 @@ def places(pruner):
             yield tensor, absent(coupling, pruner.kept, tensor)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["adamw", "sgd", slow("nesterov"), slow("rmsprop")])
 def test_optimizers_do_not_move_what_is_gone(make_soft_spec, name):
     pruner, before = frozen_then_trained(make_soft_spec, name, clear=True)
     count = moved = 0
@@ -308,7 +313,7 @@ def test_optimizers_do_not_move_what_is_gone(make_soft_spec, name):
     assert moved > 50_000
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", [slow("adamw"), "sgd"])
 def test_without_clearing_they_would(make_soft_spec, name):
     pruner, before = frozen_then_trained(make_soft_spec, name, clear=False)
     assert any((tensor[gone] != before[id(tensor)][gone]).any() for tensor, gone in places(pruner))

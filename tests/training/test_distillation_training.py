@@ -19,6 +19,11 @@ SMALL = ["+model.channels=8", "+model.bifpn_repeats=1", "+model.context=conv3x3"
 SHORT = [*SMALL, "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"]
 
 
+def slow(*values):
+    """A case of many, of which others are in the fast tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
@@ -27,7 +32,7 @@ def state(folder):
     return checkpoint.read(folder / "checkpoints" / "last.ckpt")["state_dict"]
 
 
-@pytest.mark.parametrize("kd", ["fixed", "weighted", "feature"])
+@pytest.mark.parametrize("kd", [slow("fixed"), slow("weighted"), "feature"])
 def test_a_student_is_trained_beside_its_teacher(configure, tmp_path, teacher, kd, caplog, rows):
     options = [*SHORT, f"kd={kd}", f"kd.teacher={teacher}"]
     with caplog.at_level("INFO"):
@@ -98,10 +103,10 @@ def test_another_teacher_cannot_resume(configure, tmp_path, teacher):
 @pytest.mark.parametrize(
     ("begun", "resumed", "message"),
     [
-        ("kd=weighted", "kd=none", r"got one with kd; resume with the kd"),
-        ("kd=none", "kd=weighted", r"got one without kd; resume with the kd"),
-        ("kd=weighted", "kd=fixed", r"got one with balance=learned \(not fixed\)"),
-        ("kd=weighted", "kd=feature", r"got one with features=None \(not 0\.25\)"),
+        slow("kd=weighted", "kd=none", r"got one with kd; resume with the kd"),
+        slow("kd=none", "kd=weighted", r"got one without kd; resume with the kd"),
+        slow("kd=weighted", "kd=fixed", r"got one with balance=learned \(not fixed\)"),
+        slow("kd=weighted", "kd=feature", r"got one with features=None \(not 0\.25\)"),
         ("kd=weighted", "kd=weighted kd.alpha=0.2", r"got one with alpha=0\.7 \(not 0\.2\)"),
     ],
 )
@@ -129,6 +134,7 @@ def test_the_teacher_is_on_record(configure, tmp_path, teacher):
     assert len(recorded["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_seeds_of_a_student_are_one_setting(configure, tmp_path, teacher):
     for number, options in enumerate(["kd=none seed=0", "kd=none seed=1", "kd=weighted seed=0",
                                       "kd=weighted seed=1"]):  # fmt: skip

@@ -119,6 +119,7 @@ def test_its_validation_measured_the_network_that_is_loaded(finished, configure,
     assert found["ap"] == pytest.approx(measured["ap"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_in_the_middle_it_is_no_network(configure, train_until_killed, tmp_path):
     train_until_killed(configure("train", tmp_path, *SHORT), tmp_path)
     for name in ("last", "best"):
@@ -232,6 +233,7 @@ def test_other_pruning_cannot_resume(configure, tmp_path):
         assert_refused(configure, tmp_path, resumed, message)
 
 
+@pytest.mark.slow
 def test_pruning_cannot_begin_in_the_middle(configure, tmp_path):
     train(configure("train", tmp_path, *SMALL, "trainer.max_steps=1"), tmp_path)
     assert_refused(configure, tmp_path, "pruning=soft", "got one without pruning;")

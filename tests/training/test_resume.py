@@ -149,6 +149,7 @@ def test_the_sampler_leaves_out_what_was_seen():
     assert len(rest) == len(whole) == 4  # batches are counted from the start of the epoch
 
 
+@pytest.mark.slow
 def test_what_ends_between_validations_is_measured(configure, tmp_path):
     train(configure("train", tmp_path, "trainer.max_epochs=3", "trainer.max_steps=4"), tmp_path)
     best = checkpoint.read(tmp_path / "checkpoints" / "best.ckpt")

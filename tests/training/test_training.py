@@ -105,6 +105,7 @@ def test_resume_needs_a_run(configure, tmp_path):
     assert resume_from(configure("train", tmp_path, "resume=true", "run=old"), old) == old
 
 
+@pytest.mark.slow
 def test_a_multirun_is_resumed_by_its_folder(configure, tmp_path):
     options = [*SMALL, *SHORT, "hydra.sweep.dir=some/where"]
     train(configure("train", tmp_path, *options, multirun=True), tmp_path)
