@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import optuna
 import pytest
+from forked import TOY, Forked
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -28,6 +29,9 @@ ENVIRONMENT = {
 }
 
 
+Process = Forked | subprocess.Popen[str]
+
+
 class Event(NamedTuple):
     """A line of the toy."""
 
@@ -40,23 +44,32 @@ class Event(NamedTuple):
 
 
 class Toy:
-    """Runs the toy command in a folder; what is still running at the end is killed."""
+    """Runs the toy command in a folder; what is still running at the end is killed.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where.
+        fresh: with an interpreter started for each command, as users do, instead of a forked one.
+    """
+
+    def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         self.folder = folder
-        self.processes: list[subprocess.Popen[str]] = []
+        self.fresh = fresh
+        self.processes: list[Process] = []
 
-    def start(
-        self, study: str | None, *overrides: str, **environment: str
-    ) -> subprocess.Popen[str]:
+    def start(self, study: str | None, *overrides: str, **environment: str) -> Process:
         """A process of its own group."""
         name = [] if study is None else [f"hydra.sweeper.study_name={study}"]
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "toy" / "toy.py"),
-             "--config-dir", str(ROOT / "conf"), *name, *overrides],
-            cwd=self.folder, env={**ENVIRONMENT, **environment}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+        arguments = ["--config-dir", str(ROOT / "conf"), *name, *overrides]
+        variables = {**ENVIRONMENT, **environment}
+        process: Process
+        if self.fresh:
+            process = subprocess.Popen(
+                [sys.executable, str(TOY), *arguments],
+                cwd=self.folder, env=variables, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        else:
+            process = Forked(arguments, self.folder, variables)
         self.processes.append(process)
         return process
 
@@ -76,7 +89,7 @@ class Toy:
         assert len(lines) == 1, output
         return lines[0]
 
-    def kill(self, process: subprocess.Popen[str]) -> None:
+    def kill(self, process: Process) -> None:
         """SIGKILL to the process and all it has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -119,8 +132,9 @@ class Toy:
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Iterator[Toy]:
-    toy = Toy(tmp_path)
+def toy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Toy]:
+    """A toy; where its module says ``FRESH_PROCESSES = True``, none is forked."""
+    toy = Toy(tmp_path, fresh=getattr(request.module, "FRESH_PROCESSES", False))
     yield toy
     for process in toy.processes:
         toy.kill(process)

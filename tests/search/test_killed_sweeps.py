@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from functools import partial
 from typing import Any
@@ -28,7 +27,7 @@ def ended(toy, study: str) -> set[int]:
     return {int(file.parent.name) for file in toy.sweep(study).glob("*/objective.json")}
 
 
-def trying(toy, process: subprocess.Popen[str], events: str, start: float) -> bool:
+def trying(toy, process: Any, events: str, start: float) -> bool:
     """Whether a process has begun a trial, or has ended."""
     return process.poll() is not None or any(e.moment > start for e in toy.events(events))
 

@@ -9,6 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+FRESH_PROCESSES = True  # launchers start processes of their own from the file of the command
 OPTIONS = ("hydra/sweeper/sampler=tpe", "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=2")
 
 
