@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@functools.cache  # of the code that runs: that of the start
 def revision() -> str:
     """Commit of this checkout, ``-dirty`` when files differ from it; ``unknown`` outside git."""
     try:
