@@ -1,8 +1,9 @@
 """How fast it is: ``python -m src.benchmark [option=value ...]``; ``--help`` lists the options.
 
 Times networks, checkpoints and exported files side by side, decoding with suppression, the data
-pipeline and the evaluator. A round times each of them once, so that a machine that slows down slows
-all of them; the table has medians, ``benchmark.json`` every sample, ``benchmark.png`` the networks.
+pipeline and the evaluator, and where the time of a training step goes. A round times each of them
+once, so that a machine that slows down slows all of them; the table has medians, ``benchmark.json``
+every sample, ``benchmark.png`` the networks.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import cv2
 import numpy as np
 import torch
 from hydra.utils import instantiate
+from lightning import seed_everything
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.cli.composed import composed_command, typed
+from src.cli.settings import check_types
 from src.deploy import SUFFIX, OnnxNetwork
 from src.detection.decoding import Decoder
 from src.evaluation import wider_ap
@@ -28,15 +32,18 @@ from src.models import FaceDetector, build_model, featherface_v1
 from src.models.featherface import PRESETS
 from src.profiling.complexity import complexity
 from src.profiling.devices import device_name, find_device
-from src.profiling.timing import Job, draw_times, table, time_in_turn
+from src.profiling.timing import Job, compared, draw_times, table, time_in_turn
 from src.profiling.workloads import plausible_outputs, random_predictions, random_truth
 from src.runs.files import write_json
 from src.runs.provenance import revision
 from src.runs.record import record
+from src.training.start import initial_model, lay_out
+from src.training.step_times import StepTimes
+from src.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
-WHAT = ("network", "decoding", "data", "evaluator")
+WHAT = ("network", "decoding", "data", "evaluator", "training")
 """Kinds of rows."""
 
 
@@ -80,6 +87,8 @@ def benchmark(config: DictConfig, folder: Path) -> dict[str, Any]:
     if "evaluator" in wanted:
         jobs.append(evaluator_job())
     rows = time_in_turn(jobs, config.rounds)
+    if "training" in wanted:
+        rows += training_rows(config, folder)
     results = {
         "device": f"{device}, {device_name(device)}", "threads": config.threads,
         "revision": revision(), "rows": rows,
@@ -150,6 +159,32 @@ def evaluator_job() -> Job:
     predictions = random_predictions(truth)
     row = {"kind": "evaluator", "what": "WIDER FACE protocol", "images": len(truth)}
     return row, lambda: wider_ap(predictions, truth)
+
+
+def training_rows(config: DictConfig, folder: Path) -> list[dict[str, Any]]:
+    """A step of ``python -m src.train`` with the settings of ``training``, and its parts."""
+    settings = composed_command("train", typed(config.training or {}), where="training")
+    settings.run_dir = str(folder)
+    check_types(settings)
+    seed_everything(settings.seed, workers=True, verbose=False)
+    times = StepTimes()
+    model = initial_model(settings)
+    module = instantiate(settings.module, model=model, _convert_="all")
+    data = instantiate(settings.data, _convert_="all")
+    limits = {"max_steps": times.skip + config.steps, "max_epochs": -1, "limit_val_batches": 0}
+    trainer = build_trainer({**settings.trainer, **limits}, [times])
+    lay_out(model, settings.channels_last, trainer.strategy.root_device)
+    trainer.fit(module, data)
+    step = [sum(parts) for parts in zip(*times.seconds.values(), strict=True)]
+    images = module.images_per_step
+    shown = {"training step": step, **{f"  {part}": s for part, s in times.seconds.items()}}
+    return compared(
+        [
+            {"kind": "training", "what": what, "size": data.image_size, "images": images,
+             "seconds": seconds}
+            for what, seconds in shown.items() if any(seconds)
+        ]
+    )  # fmt: skip
 
 
 def _device(name: str | None, paths: Sequence[str]) -> torch.device:

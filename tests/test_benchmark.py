@@ -14,6 +14,7 @@ from src import checkpoint
 from src.detection.decoding import Decoder
 from src.models import featherface_v1
 from src.profiling import timing, workloads
+from src.training.step_times import PARTS
 
 
 def test_a_benchmark_of_two_checkpoints(tmp_path, monkeypatch, caplog):
@@ -46,6 +47,26 @@ def test_a_benchmark_of_two_checkpoints(tmp_path, monkeypatch, caplog):
     assert written["rows"][-1]["images"] == 20
     assert str(paths[1])[-20:] in caplog.text
     assert (tmp_path / "run" / "benchmark.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_parts_of_a_training_step(tmp_path, student, caplog):
+    caplog.set_level("INFO")
+    settings = {
+        "model": "nano_b", "model.channels": 16, "kd": "fixed", "kd.teacher": str(student),
+        "data.root": str(tmp_path / "tree"), "data.image_size": 64, "data.batch_size": 2,
+        "trainer": "cpu", **dict(item.split("=") for item in TINY_DATA),
+    }  # fmt: skip
+    given = ", ".join(f"{key}: {value}" for key, value in settings.items())
+    options = ["what=training", "steps=2", f"training={{{given}}}"]
+    with composed("benchmark", tmp_path / "run", *options) as config:
+        results = bench.benchmark(config, tmp_path / "run")
+    whole, *parts = results["rows"]
+    assert [row["what"].strip() for row in parts] == list(PARTS)
+    assert (whole["images"], whole["size"], len(whole["seconds"])) == (2, 64, 2)
+    for step, seconds in enumerate(whole["seconds"]):
+        assert seconds == pytest.approx(sum(part["seconds"][step] for part in parts))
+    assert "training step" in caplog.text
 
 
 @pytest.mark.slow
@@ -88,7 +109,7 @@ def test_the_presets_are_measured_without_checkpoints(tmp_path):
         presets = bench.load_networks([], 1, device)
         jobs = list(bench.network_jobs(presets, config.sizes, Decoder(), device))
     assert [row["what"] for row, _ in jobs] == [
-        "v1_489015", "v1_493778", "v1_487103", "v1_592371", "decoding and suppression",
+        "v1_489015", "v1_493778", "v1_487103", "v1_376344", "v1_592371", "decoding and suppression",
     ]  # fmt: skip
     for _, run in jobs:
         run()
@@ -162,7 +183,9 @@ def test_wrong_numbers(option, sentence, complaint):
 @pytest.mark.parametrize("option", ["what=[]", "what=speed", "what=[network,speed]"])
 def test_nothing_of_the_kind(option, complaint):
     found = complaint(option)
-    assert found.startswith("expected what to be some of network, decoding, data, evaluator; got [")
+    assert found.startswith(
+        "expected what to be some of network, decoding, data, evaluator, training; got ["
+    )
 
 
 def test_files_that_are_none(complaint, tmp_path):

@@ -54,6 +54,7 @@ SETTINGS: Mapping[str, Any] = {
     "seed": Annotated[int, 0, 2**32 - 1],
     "sizes": AtLeast1 | Sequence[AtLeast1],
     "source": str | None,
+    "steps": AtLeast1,
     "study": Name,
     "threads": AtLeast1,
     "tolerance": Annotated[float, 1e-12, 1],
@@ -71,6 +72,6 @@ TABLES: Mapping[str, Any] = {
         ),
         Mapping,
     ),
-    **dict.fromkeys(("data.generator", "logger", "model", "pruning"), Mapping | None),
+    **dict.fromkeys(("data.generator", "logger", "model", "pruning", "training"), Mapping | None),
 }  # fmt: skip
 """Settings that have settings of their own; others refer to these."""

@@ -26,6 +26,10 @@ class Teacher:
         network: the detector; frozen here.
         precision: ``bf16`` runs it in that; None as the training does.
         name: of the file it came from, for messages.
+
+    Attributes:
+        network: the detector as it was given.
+        fast: the same function with norms folded away, which computes the outputs.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Teacher:
         self.network = network.eval().requires_grad_(False)
         # 0.72 of the time on a CPU core: no reordering in convolutions, no norms behind them.
         fast = folded(self.network)
-        self._fast = fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.fast = fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = precision
         self.name = name
 
@@ -55,7 +59,7 @@ class Teacher:
     def normalise(self, pixels: Tensor) -> Tensor:
         """Like :meth:`FaceDetector.normalise`."""
         return (
-            self._fast.to(pixels.device)
+            self.fast.to(pixels.device)
             .normalise(pixels)
             .contiguous(memory_format=torch.channels_last)
         )
@@ -68,8 +72,8 @@ class Teacher:
     def observe(self, images: Tensor) -> tuple[Outputs, list[Tensor]]:
         """Outputs and feature pyramid for normalised images [B, 3, H, W], without a graph."""
         with self._autocast(images.device.type):
-            pyramid = self._fast.pyramid(images)
-            return self._fast.predict(pyramid), pyramid
+            pyramid = self.fast.pyramid(images)
+            return self.fast.predict(pyramid), pyramid
 
     def _autocast(self, device: str) -> AbstractContextManager[Any]:
         if self.precision is None:

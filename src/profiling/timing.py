@@ -23,13 +23,7 @@ _COLORS = {"eager": COLORS[0], "onnx": COLORS[5]}
 
 
 def time_in_turn(jobs: Sequence[Job], rounds: int) -> list[dict[str, Any]]:
-    """The rows of the jobs with their times, in seconds; a first round only warms up.
-
-    A job is compared with the first one of the same ``kind`` and ``size``: ``ratio`` is the median
-    over rounds of the quotient of their times and ``ratio_quartiles`` its quartiles, as
-    ``quartiles`` are those of the ``seconds``. Where multiply-adds are known,
-    ``multiply_adds_ratio`` is the quotient of theirs: what the ratio would be if only they counted.
-    """
+    """The rows of the jobs with their times, see :func:`compared`; a first round only warms up."""
     rows = [{**row, "seconds": []} for row, _ in jobs]
     for number in tracked(range(rounds + 1), "timing", rounds + 1, unit="round"):
         for row, (_, run) in zip(rows, jobs, strict=True):
@@ -37,6 +31,17 @@ def time_in_turn(jobs: Sequence[Job], rounds: int) -> list[dict[str, Any]]:
             run()
             if number:
                 row["seconds"].append(time.perf_counter() - start)
+    return compared(rows)
+
+
+def compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with their medians, and compared with the first of the same ``kind`` and ``size``.
+
+    ``ratio`` is the median over rounds of the quotient of their ``seconds`` and
+    ``ratio_quartiles`` its quartiles, as ``quartiles`` are those of the ``seconds``. Where
+    multiply-adds are known, ``multiply_adds_ratio`` is the quotient of theirs: what the ratio would
+    be if only they counted.
+    """
     bases: dict[Any, dict[str, Any]] = {}
     for row in rows:
         base = bases.setdefault((row["kind"], row.get("size")), row)

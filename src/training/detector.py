@@ -150,6 +150,7 @@ class DetectorModule(EvaluatorModule):
             optimizer.param_groups[0]["lr"], batch, self.scaling.reference_batch,
             self.scaling.rule, factor,
         )  # fmt: skip
+        self.trainer.fit_loop.setup_data()  # the next line forgets to where steps alone are limited
         total = int(self.trainer.estimated_stepping_batches)
         per_epoch = -(-self.trainer.num_training_batches // self.trainer.accumulate_grad_batches)
         schedule = self.make_schedule(optimizer, int(per_epoch), total)

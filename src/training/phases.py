@@ -7,23 +7,18 @@ phase can, and a killed run goes on in the phase that it was in.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from src import checkpoint
-from src.cli.options import CONF
+from src.cli.composed import composed_command, typed
 from src.cli.settings import check_types
 from src.runs.files import replacing, write_json
 
@@ -82,28 +77,16 @@ def phases_of(config: DictConfig, folder: Path) -> list[Phase]:
 def _composed(settings: DictConfig, folder: Path, before: Path | None) -> DictConfig:
     """The configuration of a phase: what was typed, and what the phase and its start change."""
     job = HydraConfig.get()
-    plain: Any = OmegaConf.to_container(settings)
-    changes = [f"{key}={json.dumps(value)}" for key, value in plain.items()]
-    changes.append("recipe.phases=null")
+    changes = [*typed(settings), "recipe.phases=null"]
     if before is not None:
-        changes += ["model=checkpoint", f"init.model={json.dumps(str(before))}"]
-        changes += ["init.backbone=null", "pruning=none"]
+        changes += typed({"init.model": str(before), "init.backbone": None})
+        changes += ["model=checkpoint", "pruning=none"]
     keys = {_key(change) for change in changes}
-    typed = [o for o in job.overrides.task if _key(o) not in keys]
+    given = [o for o in job.overrides.task if _key(o) not in keys]
     if before is not None:
-        typed = [o for o in typed if not _key(o).startswith("model.")]
+        given = [o for o in given if not _key(o).startswith("model.")]
     folder.mkdir(parents=True, exist_ok=True)
-    ready = GlobalHydra.instance().is_initialized()
-    conf = initialize_config_dir(str(CONF), version_base="1.3")
-    with contextlib.nullcontext() if ready else conf:
-        try:
-            config = compose(job.job.name, [*typed, *changes])
-        except (HydraException, OmegaConfBaseException) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"expected settings of a training in recipe.phases, got {', '.join(changes)}: "
-                f"{reason}"
-            ) from error
+    config = composed_command(job.job.name, [*given, *changes], where="recipe.phases")
     config.run_dir = str(folder)
     check_types(config)
     return config
