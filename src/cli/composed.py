@@ -33,9 +33,10 @@ def composed_command(name: str, overrides: Sequence[str], *, where: str) -> Dict
     Raises:
         ValueError: they do not compose.
     """
-    ready = GlobalHydra.instance().is_initialized()
-    conf = initialize_config_dir(str(CONF), version_base="1.3")
-    with contextlib.nullcontext() if ready else conf:
+    ready = GlobalHydra.instance().is_initialized()  # it is in a command
+    with (
+        contextlib.nullcontext() if ready else initialize_config_dir(str(CONF), version_base="1.3")
+    ):
         try:
             return compose(name, list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
