@@ -100,6 +100,8 @@ def test_every_option_composes_and_builds(entry, option, data, weights, tmp_path
     group = option.partition("=")[0].partition("/")[0]
     if entry == "train":
         settings += [f"kd.teacher={weights}", f"init.model={weights}"]
+    if entry == "convert_network":
+        settings.append(f"checkpoint={weights}")
     if entry == "summary":
         settings.append(f"checkpoint={weights}")
     with composed(entry, tmp_path, *settings) as config:

@@ -88,7 +88,7 @@ def test_config_rebuilds_the_network(preset):
             {"name": "featherface_v1", "chanels": 8},
             "field of FeatherFace V1 of channels, .*chanels",
         ),
-        ({"name": "featherface_v1", "context": "ssh"}, "context module of dcn_ssh, conv3x3; got"),
+        ({"name": "featherface_v1", "context": "fpn"}, "context module of dcn_ssh, ssh, conv"),
         ({"name": "featherface_v1", "channels": 58}, "divisible by 4, got 58"),
         ({"name": "featherface_v1", "prior_sizes": [[16], [32]]}, "one list of prior sizes per"),
         ({"name": "featherface_v1", "prior_sizes": [[16], [32], [1, 2]]}, "equally many prior"),
