@@ -24,6 +24,7 @@ from src.runs.files import write_json
 from src.runs.record import record
 from src.training.callbacks import Pictures, PredictionFiles
 from src.training.evaluator import score
+from src.training.mistakes import MistakeSheets
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,8 @@ def _score_network(config: DictConfig, datamodule: FaceDataModule, folder: Path)
     callbacks: list[L.Callback] = []
     if config.num_pictures:
         callbacks.append(Pictures(folder, config.num_pictures))
+    if config.num_mistakes:
+        callbacks.append(MistakeSheets(folder, config.num_mistakes))
     if config.save_predictions:
         callbacks.append(PredictionFiles(folder / "predictions"))
     return score(

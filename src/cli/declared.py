@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, Any] = {
     "measure_ap": bool,
     "norm_momentum": Annotated[float, 0, 1] | None,
     "num_images": AtLeast1,
+    "num_mistakes": AtLeast0,
     "num_pictures": AtLeast0,
     "opset": int,
     "output": str | None,
