@@ -48,7 +48,7 @@ STUDY  ?= first
 sweep-pruning: $(if $(CHECKPOINT),$(READY),$(STUDENT)) ## search the pruning rates; STUDY=name CHECKPOINT=file SEARCH=short ARGS="data=widerface data.root=..."
 	$(BIN)/python -m src.sweep_pruning search=$(SEARCH) study=$(STUDY) $(if $(CHECKPOINT),checkpoint=$(CHECKPOINT)) $(ARGS)
 
-test: $(READY) ## the fast tests, on two cores in about five minutes; with the real files those on them too
+test: $(READY) ## the fast tests, on two cores in about three minutes; with the real files those on them too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
 
 test-slow: $(READY) ## the others: killed and resumed runs, several processes
