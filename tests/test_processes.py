@@ -204,7 +204,7 @@ def test_killed_in_the_final_evaluation(launch, training, tmp_path):
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on(launch, training, tmp_path, kind):
-    arguments = [*training, *EPOCHS, "trainer.max_epochs=99", "run=x", f"hydra.run.dir={tmp_path}"]
+    arguments = [*training, *EPOCHS, "trainer.max_epochs=999", "run=x", f"hydra.run.dir={tmp_path}"]
     last = tmp_path / "checkpoints" / "last.ckpt"
     assert launch("src.train", arguments, when(last, kind)) == 1
     output = launch.output.read_text()
