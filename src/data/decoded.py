@@ -27,7 +27,7 @@ from src.runs.files import replacing
 from src.runs.locks import alone_in
 
 FORMAT = 1
-"""Of the file: the pixels of all images in a row, [H, W, 3] uint8 BGR each, then the key."""
+"""The layout of the file: pixels of all images in a row, [H, W, 3] uint8 BGR each, then the key."""
 _AT_ONCE = 64
 """Images in memory while the file is written."""
 

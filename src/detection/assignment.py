@@ -110,7 +110,7 @@ class MaxIoUAssigner:
 
 
 def _best(group: Tensor, value: Tensor, name: Tensor, num_groups: int, none: int) -> Tensor:
-    """Of each group the name with the largest value, the smallest such name, or ``none``.
+    """The name with the largest value of each group, the smallest such name, or ``none``.
 
     group, value, name: shape [N], values above 0 -> [num_groups] int64.
     """

@@ -108,7 +108,7 @@ class DynamicAssigner:
         return ignore_missed(assignment, priors, targets, missed)
 
     def _cost(self, margin: Tensor, overlap: Tensor) -> Tensor:
-        """Of pairs, from the margins of their logits and their overlaps, each [N]."""
+        """The cost of pairs, from the margins of their logits and their overlaps, each [N]."""
         distance = (overlap - margin.sigmoid()).square()
         entropy = F.softplus(margin) - overlap * margin
         return distance * entropy - self.iou_weight * overlap.clamp(min=SMALLEST_IOU).log()
@@ -140,7 +140,7 @@ def _share_out(
     none = len(face)
 
     def first(index: Tensor, group: Tensor, size: int) -> Tensor:
-        """Of each group the cheapest candidate, or ``none``."""
+        """The cheapest candidate of each group, or ``none``."""
         return torch.full((size,), none, device=face.device).scatter_reduce(
             0, group[index], index, "amin"
         )

@@ -23,7 +23,7 @@ from src.types import NUM_LANDMARKS, Detections
 SAVE_EVERY = 60.0
 """Seconds of work that a killed process loses at most."""
 MAX_PIXELS = 2**24
-"""Of an image at a scale; larger ones are not looked at, but for the first scale."""
+"""An image at a scale has at most so many; larger ones are left out, but for the first scale."""
 
 log = logging.getLogger(__name__)
 

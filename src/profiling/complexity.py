@@ -43,7 +43,7 @@ class PartComplexity(NamedTuple):
     multiply_adds: int
     """For one image."""
     output_shapes: tuple[tuple[int, ...], ...]
-    """Of every tensor that it returns, call by call, without the batch: (C, H, W) of a level."""
+    """Shapes of the tensors it returns, call by call, without the batch: (C, H, W) of a level."""
 
 
 def complexity(model: nn.Module, height: int, width: int) -> Complexity:

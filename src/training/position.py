@@ -16,7 +16,7 @@ class Position(NamedTuple):
 
     epoch: int
     batch: int
-    """Of this epoch; 0 where the checkpoint was written between two epochs."""
+    """Batches of this epoch that are done; 0 of a checkpoint written between two epochs."""
 
 
 def settle(loops: Mapping[str, Any]) -> Position:
