@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import sys
 import traceback
 from typing import Any
@@ -23,6 +24,8 @@ import src.train  # noqa: F401 - the imports that take seconds
 
 def run(job: dict[str, Any]) -> None:
     """Become the entry point; does not return."""
+    # What a shell starts in the background ignores Ctrl-C, and so do all its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setpgid(0, 0)  # a group of its own: a signal to it reaches the workers, too
     output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
