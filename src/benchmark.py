@@ -113,7 +113,7 @@ def load_networks(paths: Sequence[str], threads: int, device: torch.device) -> l
 def _load(path: str, threads: int, device: torch.device) -> Network:
     if Path(path).suffix != SUFFIX:
         model = checkpoint.load(path).model
-        return _eager({"what": path, "bytes": Path(path).stat().st_size}, model, device)
+        return _eager({"what": path, "bytes": checkpoint.find(path).stat().st_size}, model, device)
     network = OnnxNetwork(path, threads=threads)
     row = {"what": path, "runtime": "onnx", "bytes": Path(path).stat().st_size}
     return Network(row, build_model(network.metadata["model"]).eval(), network)

@@ -23,7 +23,7 @@ from src.report.tables import results_table
 from src.runs.files import write_json
 from src.runs.processes import check_one_device
 from src.runs.record import record
-from src.training.evaluator import score
+from src.training.evaluator import save_and_score
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +57,10 @@ def convert_network(config: DictConfig, folder: Path) -> dict[str, Any]:
             source, instantiate(config.model, _convert_="all"), crops, damping=config.damping,
             report=report,
         ).cpu()  # fmt: skip
-    facts = {"from": config.checkpoint}
     file = folder / "converted.ckpt"
-    checkpoint.save(file, converted, metrics={}, conversion=facts)  # before what may fail
-    metrics: dict[str, float] = {}
-    if config.measure_ap:
-        metrics = dict(
-            score(
-                converted, datamodule, decoder=instantiate(config.decoder),
-                views=instantiate(config.views, _convert_="all"), trainer=config.trainer,
-            ).metrics
-        )  # fmt: skip
-        checkpoint.save(file, converted, metrics=metrics, conversion=facts)
+    facts = {"from": config.checkpoint}
+    metrics = save_and_score(file, converted, datamodule, config, conversion=facts)
+    if metrics:
         log.info("before any training:\n%s", results_table({file.name: metrics}))
     sizes = [sum(p.numel() for p in model.parameters()) for model in (source, converted)]
     results = {"parameters": sizes, "unexplained": unexplained, "metrics": metrics}

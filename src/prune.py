@@ -22,7 +22,7 @@ from src.report.tables import results_table
 from src.runs.files import write_json
 from src.runs.processes import check_one_device
 from src.runs.record import record
-from src.training.evaluator import score
+from src.training.evaluator import save_and_score
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +70,7 @@ def prune(config: DictConfig, folder: Path) -> dict[str, Any]:
     facts = {"from": config.checkpoint}
     facts |= {name: results[name] for name in ("rates", "realised_rates") if name in results}
     file = folder / "pruned.ckpt"
-    checkpoint.save(file, pruned, metrics={}, pruning=facts)  # before what may fail
-    metrics: dict[str, float] = {}
-    if config.measure_ap:
-        metrics = dict(
-            score(
-                pruned, datamodule, decoder=instantiate(config.decoder),
-                views=instantiate(config.views, _convert_="all"), trainer=config.trainer,
-            ).metrics
-        )  # fmt: skip
-        checkpoint.save(file, pruned, metrics=metrics, pruning=facts)
+    metrics = save_and_score(file, pruned, datamodule, config, pruning=facts)
     results["metrics"] = metrics
     write_json(folder / "pruning.json", results)
     log.info("%s", summary(results))

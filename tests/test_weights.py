@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from src import checkpoint
+from src.benchmark import load_networks
 from src.detector import load_detector
 from weights.publish import digest, shipped
 
@@ -30,6 +31,13 @@ def test_networks_are_loaded_by_name(name):
     detector = load_detector(name)
     assert sum(p.numel() for p in detector.model.parameters()) <= 180_000
     assert all(torch.isfinite(p).all() for p in detector.model.parameters())
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_networks_are_timed_by_name(name):
+    (network,) = load_networks([name], 1, torch.device("cpu"))
+    assert network.row["what"] == name
+    assert network.row["bytes"] == checkpoint.find(name).stat().st_size
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)

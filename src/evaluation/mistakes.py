@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.evaluation.ground_truth import ImageTruth
-from src.evaluation.wider_ap import MIN_IOU, SIZE_BOUNDS
+from src.evaluation.wider_ap import MIN_IOU, SIZE_BOUNDS, best_faces
 
 
 class Mistakes(NamedTuple):
@@ -31,7 +31,7 @@ def find_mistakes(
     confident: float = 0.5,
     found: float = 0.3,
 ) -> Mistakes:
-    """Compare the detections of an image with its labels, at an overlap of 0.5 as the AP does.
+    """Compare the detections of an image with its labels, matched as the AP matches them.
 
     Args:
         boxes: [K, 4] (x1, y1, x2, y2), pixels of the original image.
@@ -40,24 +40,16 @@ def find_mistakes(
         confident: score from which a box without a face is a mistake.
         found: score that a box on a face needs at least.
     """
-    faces = np.concatenate(
-        [truth.boxes_xywh[:, :2], truth.boxes_xywh[:, :2] + truth.boxes_xywh[:, 2:]], axis=1
-    )
-    overlaps = _iou(np.asarray(boxes, np.float64), faces)
-    on_a_face = (overlaps >= MIN_IOU).any(axis=1)
-    false = (scores >= confident) & ~on_a_face
-    seen = (overlaps[scores >= found] >= MIN_IOU).any(axis=0)
-    missed = truth.hard & ~seen
+    corners = truth.boxes_xywh[:, :2], truth.boxes_xywh[:, :2] + truth.boxes_xywh[:, 2:]
+    faces = np.concatenate(corners, axis=1)
+    on_a_face, seen = np.zeros(len(boxes), bool), np.zeros(len(faces), bool)
+    if len(boxes) and len(faces):
+        rows = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1, dtype=float)
+        face, overlap = best_faces(rows, truth.boxes_xywh)
+        on_a_face = overlap >= MIN_IOU
+        seen[face[on_a_face & (scores >= found)]] = True
+    false, missed = (scores >= confident) & ~on_a_face, truth.hard & ~seen
     sides = np.sqrt(truth.boxes_xywh[:, 2] * truth.boxes_xywh[:, 3])
     return Mistakes(
         boxes[false], scores[false], faces[missed], np.digitize(sides[missed], SIZE_BOUNDS)
     )
-
-
-def _iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[K, 4], [M, 4] -> [K, M]."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    both = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (one, other)]
-    return both / np.maximum(areas[0][:, None] + areas[1] - both, 1e-12)

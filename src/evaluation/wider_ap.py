@@ -135,7 +135,7 @@ def match_image(predictions: np.ndarray, truth: ImageTruth) -> ImageMatches:
     rows = np.asarray(predictions, dtype=np.float64)
     if not len(rows) or not len(truth.boxes_xywh):
         return ImageMatches(rows[:, 4], np.zeros(len(rows), dtype=np.uint8))
-    face, iou = _best_faces(rows, truth.boxes_xywh)
+    face, iou = best_faces(rows, truth.boxes_xywh)
     matched = iou >= MIN_IOU
     flags = np.where(matched, _face_flags(truth)[face], _LEVEL_BITS | _size_bits(rows))
     hits = np.flatnonzero(matched)
@@ -173,8 +173,16 @@ def average_precisions(
     )
 
 
-def _best_faces(rows: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index and IoU of the face that each box overlaps most, the first one on ties; [K], [K]."""
+def best_faces(rows: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index and IoU of the face that each box overlaps most, the first one on ties.
+
+    Args:
+        rows: [K, 4 or more] (x, y, w, h, ...), pixels.
+        faces: [N, 4] (x, y, w, h), at least one.
+
+    Returns:
+        [K] int, [K] float64; sides are counted one pixel longer.
+    """
     x1, y1, x2, y2, area = _corners_and_area(rows)[:, :, None]
     face_x1, face_y1, face_x2, face_y2, face_area = _corners_and_area(faces)
     best = np.empty(len(rows), dtype=np.intp)

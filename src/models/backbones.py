@@ -22,7 +22,30 @@ CHANNELS = tuple(WIDTHS[end] for end in ENDS)
 """Channels of C3, C4 and C5 before pruning."""
 
 
-class MobileNetV1(nn.Module):
+class _ThreeStages(nn.Module):
+    """Blocks in a row, in ``stage1`` to ``stage3``, which end at strides 8, 16 and 32."""
+
+    stage1: nn.Sequential
+    stage2: nn.Sequential
+    stage3: nn.Sequential
+    strides = (8, 16, 32)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        c3 = self.stage1(x)
+        c4 = self.stage2(c3)
+        return [c3, c4, self.stage3(c4)]
+
+    def wire(self, wiring: Wiring, blocks: Sequence[Channels]) -> list[Channels]:
+        """From the image to the levels; ``blocks``: the channels of the stem and of every block."""
+        x: Channels | None = None
+        for module, outputs in zip([*self.stage1, *self.stage2, *self.stage3], blocks, strict=True):
+            x = module.wire(wiring, x, outputs)
+        c3 = len(self.stage1)
+        c4 = c3 + len(self.stage2)
+        return [blocks[end - 1] for end in (c3, c4, len(blocks))]
+
+
+class MobileNetV1(_ThreeStages):
     """MobileNetV1 x 0.25 (Howard et al. 2017) cut after strides 8, 16 and 32, as in RetinaFace.
 
     [B, 3, H, W] -> [[B, 64, H/8, W/8], [B, 128, H/16, W/16], [B, 256, H/32, W/32]] (sides rounded
@@ -32,8 +55,6 @@ class MobileNetV1(nn.Module):
         widths: output channels of the stem and of the 13 blocks; those of :data:`ENDS` are
             published as ``channels``.
     """
-
-    strides = (8, 16, 32)
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
@@ -50,20 +71,8 @@ class MobileNetV1(nn.Module):
         self.stage2 = nn.Sequential(*blocks[first:second])
         self.stage3 = nn.Sequential(*blocks[second:])
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        c3 = self.stage1(x)
-        c4 = self.stage2(c3)
-        return [c3, c4, self.stage3(c4)]
 
-    def wire(self, wiring: Wiring, blocks: Sequence[Channels]) -> list[Channels]:
-        """From the image to the levels; ``blocks`` as the constructor's ``widths``."""
-        x: Channels | None = None
-        for module, outputs in zip([*self.stage1, *self.stage2, *self.stage3], blocks, strict=True):
-            x = module.wire(wiring, x, outputs)
-        return [blocks[end] for end in ENDS]
-
-
-class SeparableBackbone(nn.Module):
+class SeparableBackbone(_ThreeStages):
     """A dense 3x3 stem, then :class:`SeparableConv` in four stages; all five halve the image.
 
     [B, 3, H, W] -> levels at strides 8, 16 and 32 (sides rounded up).
@@ -73,8 +82,6 @@ class SeparableBackbone(nn.Module):
         stages: output channels of every block of the four stages.
     """
 
-    strides = (8, 16, 32)
-
     def __init__(self, stem: int, stages: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.channels = tuple(widths[-1] for widths in stages[1:])
@@ -83,19 +90,6 @@ class SeparableBackbone(nn.Module):
         self.stage1 = nn.Sequential(ConvNorm(3, stem, kernel=3, stride=2, slope=0.0), *c2, *c3)
         self.stage2 = nn.Sequential(*c4)
         self.stage3 = nn.Sequential(*c5)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        c3 = self.stage1(x)
-        c4 = self.stage2(c3)
-        return [c3, c4, self.stage3(c4)]
-
-    def wire(self, wiring: Wiring, blocks: Sequence[Channels]) -> list[Channels]:
-        """From the image to the levels; ``blocks``: the channels of the stem and of every block."""
-        x: Channels | None = None
-        for module, outputs in zip([*self.stage1, *self.stage2, *self.stage3], blocks, strict=True):
-            x = module.wire(wiring, x, outputs)
-        c3, c4 = len(self.stage1), len(self.stage1) + len(self.stage2)
-        return [blocks[end - 1] for end in (c3, c4, len(blocks))]
 
 
 def _stage(in_channels: int, widths: Sequence[int]) -> list[SeparableConv]:

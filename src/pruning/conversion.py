@@ -49,7 +49,7 @@ def convert(
     Raises:
         ValueError: no layer of the two networks has the same name and number of outputs.
     """
-    target = build_model(config).eval()
+    target = build_model(config).eval().to(source.mean.device)
     wiring = wiring_of(source)
     counts = _common_widths(wiring, wiring_of(target))
     kept = np.ones(wiring.num_channels, bool)

@@ -56,7 +56,7 @@ def elimination_scores(
 class _Problem:
     """What one layer, or group of it, reads of a block of channels.
 
-    ``places`` [C, K]: where the K weights of each of the C channels stand, -1 where it has none.
+    ``places`` [C, K]: where the K weights of each of the C channels stand.
     """
 
     def __init__(self, moments: Tensor, weight: Tensor, places: np.ndarray, damping: float) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from hydra.utils import instantiate
 
+from src import checkpoint
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
 from src.evaluation import WiderAP, WiderResult
@@ -90,6 +93,32 @@ def by_level(metrics: Mapping[str, float]) -> str:
     """AP in per cent, for the log."""
     levels = ("easy", "medium", "hard")
     return "  ".join(f"{level} {100 * metrics[f'ap_{level}']:.2f}" for level in levels)
+
+
+def save_and_score(
+    file: Path, model: FaceDetector, datamodule: L.LightningDataModule, config: Any, **facts: Any
+) -> dict[str, float]:
+    """Write a checkpoint of a network that was changed, measure it and write it again with its AP.
+
+    Args:
+        file: of the checkpoint; it is there before anything is measured, which may fail.
+        model: the network.
+        datamodule: of the validation images.
+        config: of a command: ``measure_ap``, ``decoder``, ``views`` and ``trainer``.
+        facts: for the checkpoint.
+
+    Returns:
+        The metrics; none without ``measure_ap``.
+    """
+    checkpoint.save(file, model, metrics={}, **facts)
+    if not config.measure_ap:
+        return {}
+    result = score(
+        model, datamodule, decoder=instantiate(config.decoder),
+        views=instantiate(config.views, _convert_="all"), trainer=config.trainer,
+    )  # fmt: skip
+    checkpoint.save(file, model, metrics=dict(result.metrics), **facts)
+    return dict(result.metrics)
 
 
 def score(

@@ -12,6 +12,7 @@ import lightning as L
 import numpy as np
 
 from src.evaluation.mistakes import find_mistakes
+from src.evaluation.wider_ap import SIZES
 from src.images.drawing import GREEN, ORANGE, contact_sheet, draw_faces
 from src.types import Batch
 
@@ -21,8 +22,6 @@ SURROUNDINGS = 3.0
 """Side of a tile, in sides of its box: without surroundings nobody can tell what it is."""
 TILE = 160
 """Pixels."""
-SIZES = 4
-"""Buckets of face sizes, see :data:`src.evaluation.wider_ap.SIZE_BOUNDS`."""
 
 
 class MistakeSheets(L.Callback):
@@ -40,8 +39,8 @@ class MistakeSheets(L.Callback):
         self.folder = folder
         self.count = count
         self._false: list[tuple[float, int, np.ndarray]] = []
-        self._missed: list[list[tuple[float, int, np.ndarray]]] = [[] for _ in range(SIZES)]
-        self._counts = [0] * (SIZES + 1)
+        self._missed: list[list[tuple[float, int, np.ndarray]]] = [[] for _ in SIZES]
+        self._counts = [0] * (len(SIZES) + 1)
         self._chance = np.random.default_rng(0)
 
     def on_test_batch_end(
@@ -55,11 +54,11 @@ class MistakeSheets(L.Callback):
             image = np.ascontiguousarray(batch.images[i].permute(1, 2, 0).cpu().numpy())
             scale = batch.scales[i].repeat(2).cpu().numpy()
             for box, score in zip(wrong.false, wrong.false_scores, strict=True):
-                self._counts[SIZES] += 1
+                self._counts[-1] += 1
                 self._keep(self._false, self.count, float(score), image, box * scale, score)
             for box, size in zip(wrong.missed, wrong.missed_size, strict=True):
                 self._counts[size] += 1
-                share = self.count // SIZES
+                share = self.count // len(SIZES)
                 self._keep(self._missed[size], share, self._chance.random(), image, box * scale)
 
     def _keep(
@@ -79,7 +78,7 @@ class MistakeSheets(L.Callback):
             "mistakes: %d boxes above 0.5 without a face; faces without a box above 0.3: %d below "
             "16 px, %d to 32, %d to 96, %d above", false, *missed,
         )  # fmt: skip
-        columns = max(1, self.count // SIZES)
+        columns = max(1, self.count // len(SIZES))
         blank = np.zeros((TILE, TILE, 3), np.uint8)
         best = [tile for *_, tile in sorted(self._false, key=lambda e: e[:2], reverse=True)]
         rows = [[tile for *_, tile in heap] for heap in self._missed]

@@ -9,6 +9,7 @@ import torch
 
 from src.evaluation import ImageTruth
 from src.evaluation.mistakes import find_mistakes
+from src.evaluation.wider_ap import FIRST_HIT, match_image
 from src.training.mistakes import TILE, MistakeSheets
 from src.types import Batch, Detections, Targets
 
@@ -34,6 +35,15 @@ def test_what_is_a_mistake():
     assert wrong.false_scores.tolist() == [0.7]
     assert wrong.missed.tolist() == [[10, 10, 22, 22]]
     assert wrong.missed_size.tolist() == [0]
+
+
+def test_matched_as_the_ap_matches():
+    """Sides count one pixel longer: 5.8 of 12 columns are 0.48 as they are, and 0.52 there."""
+    box = np.array([[10.0, 10.0, 15.8, 22.0]])
+    wrong = find_mistakes(box, np.array([0.9]), TRUTH)
+    hit = match_image(np.array([[10.0, 10.0, 5.8, 12.0, 0.9]]), TRUTH).flags[0] & FIRST_HIT
+    assert bool(hit) == (len(wrong.false) == 0) == (len(wrong.missed) == 2)
+    assert hit
 
 
 @pytest.mark.parametrize("number", [0, 3])

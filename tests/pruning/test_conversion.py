@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from random_networks import randomise, restate
 
 from src.models import FaceDetector, build_model, featherface_v1, featherface_v2
-from src.models.deformable import DeformableConv
 from src.pruning.conversion import convert
 
 SMALL: dict[str, Any] = {
@@ -17,18 +17,10 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def network() -> FaceDetector:
-    torch.manual_seed(0)
-    model = featherface_v1(**SMALL).eval()
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.5, 0.5)
-            module.running_var.uniform_(0.5, 2)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
-        if isinstance(module, DeformableConv):
-            torch.nn.init.uniform_(module.offset.bias, -1.5, 1.5)  # else it is a plain one
-    return model
+def network(batches: list[torch.Tensor]) -> FaceDetector:
+    model = randomise(featherface_v1(**SMALL), seed=0)
+    restate(model, model.normalise(batches[0]), seed=0)
+    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +80,14 @@ def test_a_student_takes_what_fits(network, batches):
     for name, tensor in network.backbone.state_dict().items():
         assert torch.equal(converted.backbone.state_dict()[name], tensor), name
     assert torch.isfinite(outputs(converted, batches[0])).all()
+
+
+@pytest.mark.gpu
+def test_on_the_device_of_the_source(network, batches):
+    source = build_model(network.config).eval()
+    source.load_state_dict(network.state_dict())
+    plain = convert(source.cuda(), {**network.config, "context": "ssh"}, batches)
+    assert plain.mean.is_cuda
 
 
 def test_networks_that_cannot_be_converted_are_refused(network, batches):

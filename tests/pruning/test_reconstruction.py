@@ -7,8 +7,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+from random_networks import randomise, restate
 
 from src.models import FaceDetector, build_model, featherface_v1, wiring_of
+from src.models.deformable import DeformableConv
 from src.pruning import remove
 from src.pruning.elimination import elimination_scores
 from src.pruning.reconstruction import kept_outputs, reconstruct
@@ -18,17 +20,11 @@ HALF = 8
 
 
 @pytest.fixture
-def network() -> FaceDetector:
-    torch.manual_seed(0)
+def network(batches: list[torch.Tensor]) -> FaceDetector:
     widths = {f"backbone_{i}": 2 * HALF if i == 4 else 8 for i in range(14)}
-    model = featherface_v1(channels=16, bifpn_repeats=1, widths=widths).eval()
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.5, 0.5)
-            module.running_var.uniform_(0.5, 2)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
-    return model
+    model = randomise(featherface_v1(channels=16, bifpn_repeats=1, widths=widths), seed=0)
+    restate(model, model.normalise(batches[0]), seed=0)
+    return model.eval()
 
 
 @pytest.fixture
@@ -99,6 +95,11 @@ def test_where_nothing_is_gone_nothing_moves(network, batches):
 
 def test_a_context_without_deformation_takes_the_place_of_one_with(network, batches):
     """Steered nowhere, a deformable convolution is a plain one, with another kernel."""
+    for module in network.modules():
+        if isinstance(module, DeformableConv):
+            for steering in (module.offset, module.modulation):
+                torch.nn.init.zeros_(steering.weight)
+                torch.nn.init.zeros_(steering.bias)
     plain = build_model({**network.config, "context": "ssh"}).eval()
     shared = {k: v for k, v in network.state_dict().items() if k in plain.state_dict()}
     plain.load_state_dict(shared)
@@ -120,7 +121,7 @@ def test_statistics_take_the_offset(network, batches):
     for model in (small, network):
         layer = model.get_submodule(reader)
         seen: list[torch.Tensor] = []
-        hook = layer.norm.register_forward_hook(lambda m, i, o, seen=seen: seen.append(o))
+        hook = layer.norm.register_forward_hook(lambda m, i, o, seen=seen: seen.append(o.clone()))
         with torch.inference_mode():
             for pixels in batches:
                 model(model.normalise(pixels))
