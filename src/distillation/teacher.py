@@ -11,6 +11,7 @@ from torch import Tensor
 from src.detection.priors import PriorSpec
 from src.models import FaceDetector
 from src.models.folding import folded
+from src.models.layout import lay_out_for_cpu
 from src.types import Outputs
 
 PRECISIONS = {"bf16": torch.bfloat16}
@@ -42,8 +43,8 @@ class Teacher:
             )
         self.network = network.eval().requires_grad_(False)
         # 0.72 of the time on a CPU core: no reordering in convolutions, no norms behind them.
-        fast = folded(self.network)
-        self.fast = fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.fast = folded(self.network)
+        lay_out_for_cpu(self.fast)
         self.precision = precision
         self.name = name
 

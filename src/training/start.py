@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from src import checkpoint
 from src.models import FaceDetector, build_model, set_norm_momentum
+from src.models.layout import lay_out_for_cpu
 from src.pruning import PruningSpec
 
 
@@ -52,7 +53,10 @@ def lay_out(model: FaceDetector, channels_last: bool | None, device: torch.devic
     the same up to rounding. None: so on a CPU, and the other way elsewhere, where it was not found
     to pay.
     """
-    if device.type == "cpu" if channels_last is None else channels_last:
+    on_cpu = device.type == "cpu"
+    if on_cpu and channels_last is not False:
+        lay_out_for_cpu(model)
+    elif channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
