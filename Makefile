@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,25 +23,19 @@ $(READY): requirements.lock pyproject.toml
 
 install: $(READY) ## make the virtual environment .venv with the locked versions
 
-# What the demo trains first; the files are there when a training is finished.
-TEACHER := outputs/train/demo_teacher/metrics.json
-STUDENT := outputs/train/demo_student/metrics.json
-$(TEACHER): | $(READY)
-	$(BIN)/python -m src.train experiment=demo run=demo_teacher resume=true
-$(STUDENT): $(TEACHER)
-	$(BIN)/python -m src.train experiment=demo_student run=demo_student resume=true
-
-demo: $(STUDENT) ## teacher, distilled student, search, pruned student, one table: ten minutes on two cores
-	$(BIN)/python -m src.sweep_pruning search=demo study=demo hydra.sweeper.n_trials=9
-	$(BIN)/python -m src.train experiment=demo_pruned pruning=outputs/sweeps/demo/best run=demo_pruned resume=true
-	$(BIN)/python -m src.measure data=demo checkpoints=[outputs/train/demo_teacher/checkpoints/best.ckpt,outputs/train/demo_student/checkpoints/best.ckpt,outputs/train/demo_pruned/checkpoints/best.ckpt] hydra.run.dir=outputs/measure/demo
-	$(BIN)/python -m src.predict checkpoint=outputs/train/demo_pruned/checkpoints/best.ckpt source=outputs/data/demo/val/images decoder.score_threshold=0.3 hydra.run.dir=outputs/predict/demo
+demo: $(READY) ## teacher, student, search, pruned student, export, a page: ten minutes on two cores
+	$(BIN)/python -m src.pipeline
 	@echo
-	@echo "the table      outputs/measure/demo/measure.md"
-	@echo "the training   outputs/measure/demo/curves.png"
-	@echo "the search     outputs/sweeps/demo/report.html"
-	@echo "the faces      outputs/predict/demo/sheet.png"
-	@echo "next           $(BIN)/python -m src.predict checkpoint=outputs/train/demo_pruned/checkpoints/best.ckpt source=YOUR_PHOTOS"
+	@echo "the page       outputs/pipeline/demo/page.html"
+	@echo "the faces      outputs/pipeline/demo/predict/sheet.png"
+	@echo "next           $(BIN)/python -m src.predict checkpoint=flagship source=YOUR_PHOTOS"
+
+pipeline: $(READY) ## python -m src.pipeline $(ARGS), such as ARGS="pipeline=cpu --dry-run"
+	$(BIN)/python -m src.pipeline $(ARGS)
+
+STUDENT := outputs/pipeline/demo/distil/checkpoints/best.ckpt
+$(STUDENT): | $(READY)
+	$(BIN)/python -m src.pipeline stages=[teacher,distil]
 
 SEARCH ?= demo
 STUDY  ?= first

@@ -18,7 +18,7 @@ LEVELS = {
     "data": 4, "distillation": 4, "pruning": 4,
     "checkpoint": 5,
     "detector": 6, "training": 6, "deploy": 6,
-    "search": 7,
+    "search": 7, "stages": 7,
 }  # fmt: skip
 """Module or package of ``src`` -> level; those that can be started are above all of them."""
 

@@ -87,14 +87,6 @@ def test_make_targets_exist():
     assert {"demo", "test"} <= found <= targets
 
 
-def test_makefile_runs_the_commands_of_the_demo():
-    makefile = MAKEFILE.replace("$(BIN)/", "")
-    shown = [command for command in COMMANDS if "run=demo_" in command]
-    assert shown
-    for command in shown:
-        assert f"\t{command}\n" in makefile, command
-
-
 # Files
 
 

@@ -34,6 +34,11 @@ def paragraph(text: str, *, note: bool = False) -> Markup:
     return _part("paragraph", text, note)
 
 
+def link(text: str, address: str) -> Markup:
+    """A paragraph that leads to another file beside the page."""
+    return _part("link", text, address)
+
+
 def counts(named: Sequence[tuple[str, str]]) -> Markup:
     """A row of numbers, each with what it counts."""
     return _part("counts", named)

@@ -23,3 +23,36 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def only_one_in(folder: Path, what: str) -> Iterator[None]:
+    """Be the one run that works in a folder; the lock ends with the process, however it ends.
+
+    Args:
+        folder: of the run.
+        what: it is, for the sentence.
+
+    Raises:
+        ValueError: another process works there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two at once are not noticed
+        yield
+        return
+    file = folder / ".running"
+    handle = os.open(file, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"expected {folder} to itself, got another process that works in it; wait for that "
+                f"{what}, or give this one another name"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,61 @@
+"""A command as a process of its own, which ends with ours."""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
+
+
+class StageFailed(ValueError):
+    """A command that ended with an error; the message is its last line."""
+
+
+def run_command(command: str, arguments: Sequence[str], say: Callable[[str], None]) -> None:
+    """Run ``python -m src.<command>`` and pass on what it says, line by line.
+
+    Ctrl-C reaches it as it reaches us; where we are told to end (SIGTERM), or end without a word
+    (Linux alone), it is told to end as well, and keeps what it has done.
+
+    Raises:
+        StageFailed: it ended with an error.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"src.{command}", *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", cwd=Path.cwd(), preexec_fn=_end_with_parent,
+    )  # fmt: skip
+    previous = signal.signal(signal.SIGTERM, lambda number, _: _pass_on(process, number))
+    last: collections.deque[str] = collections.deque(maxlen=1)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip():
+                last.append(line.strip())
+                say(line.rstrip())
+        code = process.wait()
+    except KeyboardInterrupt:  # it has been told, too: let it write what it has done
+        process.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    if code:
+        raise StageFailed(last[0].removeprefix("error: ") if last else f"exit status {code}")
+
+
+def _pass_on(process: subprocess.Popen[str], number: int) -> None:
+    process.send_signal(number)
+    process.wait()
+    raise SystemExit(128 + number)
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
