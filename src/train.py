@@ -10,7 +10,8 @@ if __name__ == "__main__":  # before imports that take seconds
 import copy
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.cli import command
+from src.data.fingerprint import data_fingerprint
 from src.pruning import prune_at_once
 from src.pruning.picture import draw_widths
 from src.report.tables import results_table
 from src.runs.files import write_json
+from src.runs.locks import only_one_in
 from src.runs.processes import check_one_device, rank
 from src.runs.record import record
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
+from src.training.continuity import continuing
 from src.training.logging import RunCSVLogger, close
-from src.training.phases import collect, phases_of
+from src.training.phases import Phase, collect, phases_of
 from src.training.resuming import how_to_resume, read_training, resume_from
 from src.training.start import check_counts, initial_model, lay_out, pruning_at_start
 from src.training.trainer import build_trainer
@@ -48,11 +52,18 @@ def train(config: DictConfig, folder: Path) -> float:
     """
     check_counts(config)
     phases = phases_of(config, folder)
-    if not phases:
-        return train_phase(config, folder)
+    with nullcontext() if rank() else only_one_in(folder, "training"):
+        return train_phases(config, folder, phases) if phases else train_phase(config, folder)
+
+
+def train_phases(config: DictConfig, folder: Path, phases: Sequence[Phase]) -> float:
+    """One training after the other, each from the best weights of the one before."""
+    facts: dict[str, Any] = {"seed": config.seed}
     if any(phase.folder.joinpath("checkpoints").exists() for phase in phases):
         resume_from(config, phases[0].folder / "checkpoints" / "last.ckpt")
-    record(folder, config, seed=config.seed)
+        if rank() == 0:
+            facts |= continuing(folder, config, "", step=0, anyway=config.resume_anyway)
+    record(folder, config, **facts)
     for number, phase in enumerate(phases, start=1):
         if phase.ap is None:
             log.info("phase %d of %d: %s", number, len(phases), phase.folder)
@@ -93,9 +104,16 @@ def train_phase(config: DictConfig, folder: Path) -> float:
         model = smaller.train()
         log.info("pruned at the start: %s", shrinkage(pruned))
     module: DetectorModule = instantiate(config.module, model=model, _convert_="all")
+    facts: dict[str, Any] = {"seed": config.seed}
     if resumed is not None:  # what the folder says of the run stays, if this is not its next part
         module.check_resumable(resumed)
-    record(folder, composed, seed=config.seed, **module.facts(), **pruning_facts(pruned))
+    if rank() == 0:
+        datamodule.prepare_data()
+        facts["data"] = data_fingerprint(datamodule.root)
+    if resumed is not None and rank() == 0:
+        step, anyway = resumed["global_step"], config.resume_anyway
+        facts |= continuing(folder, composed, facts["data"], step=step, anyway=anyway)
+    record(folder, composed, **facts, **module.facts(), **pruning_facts(pruned))
     best = ModelCheckpoint(
         checkpoints,
         filename="best",

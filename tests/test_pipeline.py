@@ -15,6 +15,7 @@ from composing import complaint_of, composed
 
 from src import checkpoint
 from src.pipeline import pipeline
+from src.runs import locks
 from src.stages import chain
 from src.stages.process import StageFailed
 
@@ -156,10 +157,11 @@ def test_mistakes_are_told_before_anything_runs(tmp_path, ran, overrides, senten
 
 
 def test_two_at_once_are_refused(tmp_path, ran, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
     monkeypatch.setattr(
         chain, "run_command", lambda *_: pytest.fail(complaint_of(pipeline, "pipeline", tmp_path))
     )
-    with pytest.raises(pytest.fail.Exception, match="got another process that works in it"):
+    with pytest.raises(pytest.fail.Exception, match="got one at work"):
         run(tmp_path)
 
 

@@ -51,6 +51,7 @@ SETTINGS: Mapping[str, Any] = {
     "recovery.save_every": AtLeast1,
     "recovery.steps": AtLeast0,
     "resume": bool,
+    "resume_anyway": str | Sequence[str],
     "rounds": AtLeast1,
     "run": Name,
     "run_dir": str,

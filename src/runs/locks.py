@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+PATIENCE = 12.0
+"""Seconds: workers of a killed run, which keep its lock, need up to five to notice."""
+
+
 @contextlib.contextmanager
 def only_one_in(folder: Path, what: str) -> Iterator[None]:
     """Be the one run that works in a folder; the lock ends with the process, however it ends.
@@ -41,18 +46,22 @@ def only_one_in(folder: Path, what: str) -> Iterator[None]:
     except ImportError:  # Windows: two at once are not noticed
         yield
         return
-    file = folder / ".running"
-    handle = os.open(file, os.O_RDWR | os.O_CREAT)
+    handle = os.open(folder, os.O_RDONLY)
+    end = time.monotonic() + PATIENCE
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"expected {folder} to itself, got another process that works in it; wait for that "
-                f"{what}, or give this one another name"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise ValueError(
+                        f"expected no other process in {folder}, got one at work; wait for that "
+                        f"{what}, or give this one another name"
+                    ) from None
+                time.sleep(0.2)
+            except OSError:  # a file system without locks
+                break
         yield
     finally:
         os.close(handle)
