@@ -12,6 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from src.runs.locks import alone_in
 from src.search.coordinates import Distributions
 from src.search.job import Result
 from src.search.leases import LEASE, Leases
@@ -59,29 +60,36 @@ def open_study(
         ValueError: the study was begun with other settings.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=name, storage=open_storage(storage, folder), directions=directions,
         sampler=sampler, load_if_exists=True,
     )  # fmt: skip
+    with alone_in(folder):  # of several that begin it at once, one decides
+        _agree(study, {"directions": ", ".join(directions), **settings})
+    return study
+
+
+def _agree(study: Study, ours: Mapping[str, str]) -> None:
+    """Begin a study with these settings, or refuse it if it was begun with others."""
     begun = bool(study.get_trials(deepcopy=False))  # before the settings, which precede any trial
     known = study.user_attrs.get(_SETTINGS)
-    ours = {"directions": ", ".join(directions), **settings}
     if known is None:
         if begun:
             raise ValueError(
-                f"expected a new study or one of this command, got {name!r} with trials of another "
-                "program; choose another name"
+                f"expected a new study or one of this command, got {study.study_name!r} with "
+                "trials of another program; choose another name"
             )
-        study.set_user_attr(_SETTINGS, ours)
-    elif known != ours:
+        study.set_user_attr(_SETTINGS, dict(ours))
+        known = study.user_attrs[_SETTINGS]  # in a database, processes elsewhere do not wait
+    if known != ours:
         keys = [k for k in {**known, **ours} if known.get(k) != ours.get(k)]
         differences = "; ".join(f"{k}: {known.get(k)}, now {ours.get(k)}" for k in keys[:_SHOWN])
         more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
         raise ValueError(
-            f"expected the settings with which study {name!r} was begun, got others "
+            f"expected the settings with which study {study.study_name!r} was begun, got others "
             f"({differences}{more}); choose another name for another search"
         )
-    return study
 
 
 @dataclass

@@ -26,6 +26,7 @@ from optuna.trial import Trial
 from src.cli.declared import AtLeast0, AtLeast1, Name
 from src.cli.errors import USER_ERRORS, describe
 from src.cli.settings import check_types, declared, refuse
+from src.data.fingerprint import data_fingerprint
 from src.runs.files import write_json
 from src.runs.nested import flatten, is_below
 from src.runs.processes import check_one_device
@@ -295,6 +296,9 @@ class Sweep:
         }
         ours = {key: self.settings[key] for key in ("sampler", "pruner", "design", "warm_start")}
         flat |= {f"hydra.sweeper.{key}": str(value) for key, value in ours.items()}
+        data = base.get("data")
+        if data is not None and data.get("generator") is None:  # generated ones follow settings
+            flat["images or labels"] = data_fingerprint(Path(data.root))
         flat["searched"] = ", ".join(self.space.distributions)  # their order makes the points
         for key, distribution in self.space.distributions.items():
             flat[key] = str(distribution)

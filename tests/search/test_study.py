@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +256,8 @@ def test_another_programs_study(tmp_path):
 
 
 def test_two_begin_it_at_the_same_moment(tmp_path, monkeypatch):
-    """One has begun and tried a point between the two looks of the other."""
+    """One has begun and tried a point between the two looks of the other, on another machine."""
+    monkeypatch.setattr(study, "alone_in", lambda folder: nullcontext())
     plain = optuna.Study.user_attrs.fget
     assert plain is not None
 
@@ -265,3 +269,22 @@ def test_two_begin_it_at_the_same_moment(tmp_path, monkeypatch):
 
     monkeypatch.setattr(optuna.Study, "user_attrs", property(then_the_other))
     opened(tmp_path)
+
+
+def test_of_two_that_begin_a_study_at_once_one_decides(tmp_path):
+    def begin(barrier, folder, seed):
+        barrier.wait()
+        try:
+            opened(folder, seed=seed)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    for attempt in range(10):
+        barrier = threading.Barrier(2)
+        folder = tmp_path / str(attempt)
+        with ThreadPoolExecutor(2) as pool:
+            said = [pool.submit(begin, barrier, folder, seed) for seed in "01"]
+            refused = [each.result() for each in said if each.result()]
+        assert len(refused) == 1, refused
+        assert "was begun, got others (seed:" in refused[0]
