@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export wheels
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,3 +89,7 @@ benchmark: $(READY) ## time the evaluator, the data pipeline and the network
 
 export: $(READY) ## python -m src.export $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.export $(ARGS)
+
+wheels: $(READY) ## build dist/: the package featherface, and the training framework
+	rm -rf runtime/build
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist . ./runtime

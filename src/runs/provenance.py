@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @functools.cache  # of the code that runs: that of the start
 def revision() -> str:
     """Commit of this checkout, ``-dirty`` when files differ from it; ``unknown`` outside git."""
+    if not (ROOT / ".git").exists():  # installed: git would answer for what is around it
+        return "unknown"
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
