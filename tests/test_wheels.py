@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 import featherface_training
 from hydra_plugins.featherface_sweeper import say_if_shadowed
@@ -81,6 +82,9 @@ def test_featherface_in_an_empty_environment(wheels, elsewhere, tmp_path):
     run(programs / "pip", "check", cwd=elsewhere)
     installed = run(programs / "pip", "list", "--format=freeze", cwd=elsewhere).stdout
     assert "torch" not in installed
+    refused = subprocess.run([programs / "featherface", "serve"], capture_output=True, text=True)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "pip install 'featherface[serve]'" in refused.stderr
     assert "--camera" in run(programs / "featherface", "--help", cwd=elsewhere).stdout
     command = programs / "featherface", "photo.png", "--json", "--threshold", 0.05
     (entry,) = json.loads(run(*command, cwd=elsewhere).stdout)
@@ -88,6 +92,9 @@ def test_featherface_in_an_empty_environment(wheels, elsewhere, tmp_path):
     boxes = detector(photo()).boxes.numpy()
     assert len(boxes) == len(entry["faces"]) > 0
     np.testing.assert_allclose([face["box"] for face in entry["faces"]], boxes, atol=0.5)
+    run(programs / "pip", "install", "-q", f"{wheels['featherface']}[serve]", cwd=elsewhere)
+    assert "/detect" in run(programs / "featherface", "serve", "--help", cwd=elsewhere).stdout
+    run(programs / "python", "-c", "import featherface.service", cwd=elsewhere)
     typed = "from featherface import Detector; import featherface, pathlib; " \
         "print((pathlib.Path(featherface.__file__).parent / 'py.typed').is_file())"  # fmt: skip
     assert run(programs / "python", "-c", typed, cwd=elsewhere).stdout == "True\n"
@@ -127,6 +134,15 @@ def test_wheel_of_the_framework_has_one_package(wheels):
     below = {name.split("/")[1] for name in names if name.startswith("featherface_training/")}
     assert below == {"__init__.py", "src", "conf", "weights", "hydra_plugins"}
     assert "featherface_training/src/py.typed" in names
+
+
+def test_containers_are_built_from_what_is_there():
+    compose = yaml.safe_load((ROOT / "runtime/compose.yaml").read_text())
+    (service,) = compose["services"].values()
+    context = ROOT / "runtime" / service["build"]["context"]
+    text = (context / service["build"]["dockerfile"]).read_text()
+    assert "COPY dist/featherface-*.whl" in text
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
 def test_every_command_has_a_script():

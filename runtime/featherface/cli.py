@@ -13,9 +13,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import featherface
+from featherface.options import REFUSED, Parser, add_detector_options
 from featherface.progress import Progress
 
 if TYPE_CHECKING:  # for speed: --help needs neither OpenCV nor ONNX Runtime
@@ -24,14 +25,19 @@ if TYPE_CHECKING:  # for speed: --help needs neither OpenCV nor ONNX Runtime
     from featherface.outputs import Output
     from featherface.sources import Frame, Source
 
-READ, UNREAD, REFUSED, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes."""
+READ, UNREAD, INTERRUPTED = 0, 1, 130
+"""Exit codes, beside REFUSED."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(_parser().parse_args(arguments))
+        if words[:1] == ["serve"]:
+            from featherface.serving import serve
+
+            return serve(words[1:])
+        return _run(_parser().parse_args(words))
     except (ValueError, OSError, ImportError) as error:
         if isinstance(error, BrokenPipeError):  # whoever read our output has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -180,9 +186,10 @@ def _summary(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="featherface",
-        description="Find faces in photos, videos, folders of them, and the frames of a camera.",
+        description="Find faces in photos, videos, folders of them, and the frames of a camera. "
+        "featherface serve does it for others, over HTTP: featherface serve --help.",
         epilog="Exit codes: 0, all was read; 1, something could not be read, the rest was done; "
         "2, it cannot be done, for the reason said; 130, interrupted. Ctrl-C ends a camera.",
     )
@@ -197,23 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     for kind, what in (("json", "a list of photos and frames"), ("csv", "a row for each face")):
         add(f"--{kind}", nargs="?", const=_STDOUT, type=_file(f".{kind}"), metavar="FILE",
             help=f"write {what} to the file, or without FILE to the standard output")  # fmt: skip
-    add("--landmarks", action="store_true", help="draw and write landmarks as well as boxes; "
-        "of the networks inside, README.md says whether they are trained")  # fmt: skip
-    add("--threshold", type=float, default=0.5, help="lowest score, 0 to 1 (default: %(default)s)")
-    add("--size", type=int, metavar="PIXELS",
-        help="resize to this longer side; without it the size is kept")  # fmt: skip
-    add("--model", default="flagship", help="a network inside the package, or an ONNX file that "
-        "src.export decode=true wrote (default: %(default)s)")  # fmt: skip
-    add("--providers", type=lambda text: text.split(","), metavar="NAME,...",
-        help="of ONNX Runtime, best first, such as cuda,cpu (default: cpu)")  # fmt: skip
+    add_detector_options(parser)
     add("--version", action="version", version=f"featherface {featherface.__version__}")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One sentence, without the usage in front."""
-        self.exit(REFUSED, f"error: {message}; see featherface --help\n")
 
 
 _STDOUT = Path("-")

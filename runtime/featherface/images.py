@@ -14,6 +14,10 @@ _GREEN = (80, 220, 60)
 _LANDMARK_COLOURS = ((0, 0, 255), (0, 255, 255), (255, 0, 255), (0, 255, 0), (255, 0, 0))
 
 
+class TooManyPixels(ValueError):
+    """An image is larger than OpenCV was told to accept, which it knows before it decodes it."""
+
+
 def read_image(file: str | Path) -> np.ndarray:
     """Decode an image file, upright as its EXIF data say, to BGR [H, W, 3] uint8.
 
@@ -22,17 +26,33 @@ def read_image(file: str | Path) -> np.ndarray:
     """
     # Not cv2.imread, which cannot open every path on Windows and does not say why it failed.
     try:
-        content = np.frombuffer(Path(file).read_bytes(), dtype=np.uint8)
+        return decode_image(Path(file).read_bytes())
     except OSError as error:
         raise ValueError(
             f"{file}: expected a file that can be read, got: {error.strerror}"
         ) from None
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def decode_image(content: bytes) -> np.ndarray:
+    """The same for the content of a file.
+
+    Raises:
+        TooManyPixels: more than the environment variable OPENCV_IO_MAX_IMAGE_PIXELS allowed when
+            OpenCV was imported; by default 2 to the power of 30.
+        ValueError: it cannot be decoded.
+    """
     try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except cv2.error:  # more pixels than OpenCV accepts
-        image = None
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            raise TooManyPixels("expected an image of fewer pixels, got a larger one") from None
+        image = None  # no content at all
     if image is None:
-        raise ValueError(f"{file}: expected an image that can be decoded, got a damaged file")
+        raise ValueError(
+            "expected an image that can be decoded, got a damaged one or something else"
+        )
     return image
 
 
