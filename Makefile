@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export wheels
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export wheels convert
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ format: $(READY) ## rewrite the code as ruff wants it
 
 train: $(READY) ## python -m src.train $(ARGS)
 	$(BIN)/python -m src.train $(ARGS)
+
+convert: $(READY) ## python -m src.convert $(ARGS), such as ARGS="source=... to=coco"
+	$(BIN)/python -m src.convert $(ARGS)
 
 convert-network: $(READY) ## python -m src.convert_network $(ARGS), such as ARGS="checkpoint=... model=nano_b_enhanced"
 	$(BIN)/python -m src.convert_network $(ARGS)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from src.cli import command
 from src.data.check import check_tree, summary_lines, write_pictures
-from src.data.widerface import inspect_split
+from src.data.reading import inspect_split
 from src.runs.files import write_json
 from src.runs.record import record
 
@@ -28,14 +28,20 @@ def run(cfg: DictConfig, folder: Path) -> int:
     record(folder, cfg)
     if data.generator is not None:
         data.prepare_data()
+    layout = {"layout": data.layout, "category": data.category}
     report = check_tree(
-        data.root, data.image_size, decode=cfg.decode, ground_truth=data.ground_truth
+        data.root,
+        data.image_size,
+        **layout,
+        need_val=data.val_split == "val",
+        decode=cfg.decode,
+        ground_truth=data.ground_truth,
     )
     write_json(folder / "report.json", dataclasses.asdict(report))
     if "train" in report.splits:
         write_pictures(
             report,
-            inspect_split(data.root, "train").annotations,
+            inspect_split(data.root, "train", **layout).annotations,
             data.augmentation,
             folder,
             count=cfg.num_pictures,

@@ -29,6 +29,7 @@ for file in FILES:
 REQUIRED = {
     "predict": ["checkpoint=a.ckpt", "source=a.jpg"],
     "compare": ["runs=a"],
+    "convert": ["source=a", "to=coco"],
     "export": ["checkpoint=a.ckpt"],
     "prune": ["checkpoint=a.ckpt"],
     "sweep_pruning": ["checkpoint=a.ckpt"],

@@ -9,7 +9,7 @@ import torch
 
 from src import checkpoint
 from src.data.dataset import EvaluationDataset, collate_evaluation
-from src.data.widerface import Annotation
+from src.data.reading import Annotation
 from src.detection.boxes import pairwise_iou
 from src.detection.coding import encode_boxes, encode_landmarks
 from src.detection.decoding import Decoder

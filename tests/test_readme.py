@@ -141,6 +141,7 @@ def settings() -> set[str]:
     """Every setting that some command has, with the options that add settings."""
     starts = [(file.stem, []) for file in CONF.glob("*.yaml")]
     starts += [("train", [f"model={file.stem}"]) for file in (CONF / "model").glob("*.yaml")]
+    starts += [("train", ["data=coco"])]
     starts += [("train", ["kd=feature", "ema=exponential"]), ("train", ["kd=cached"])]
     starts += [("train", ["pruning=soft", "hydra/sweeper=optuna"])]
     found = set()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 AtLeast0 = Annotated[int, 0]
 AtLeast1 = Annotated[int, 1]
+LayoutName = Literal["retinaface", "official", "coco", "yolo"]
 Name = str | float | bool
 """Text, or what YAML takes for a number or a truth value: ``run=1``."""
 
 SETTINGS: Mapping[str, Any] = {
     "base": Name | None,
+    "category": str | int | None,
     "channels_last": bool | None,
     "checkpoint": str | None,
     "checkpoints": str | Sequence[str] | None,
@@ -23,8 +25,10 @@ SETTINGS: Mapping[str, Any] = {
     "dry_run": bool,
     "ema.callback": Mapping | None,
     "format": str,
+    "from": LayoutName | None,
     "group": Name | None,
     "height": AtLeast1,
+    "images": Literal["copy", "link"],
     "init.backbone": str | None,
     "init.model": str | None,
     "judged.after": str,
@@ -69,7 +73,9 @@ SETTINGS: Mapping[str, Any] = {
     "target.parameters": AtLeast1 | None,
     "teacher": str | None,
     "threads": AtLeast1,
+    "to": LayoutName,
     "tolerance": Annotated[float, 1e-12, 1],
+    "val_share": Annotated[float, 0, 1],
     "what": str | Sequence[str],
     "width": AtLeast1,
 }

@@ -1,4 +1,4 @@
-"""What is in a WIDER FACE tree and what is wrong with it, all of it, before hours of training."""
+"""What is in a tree of labelled images and what is wrong with it, all of it, before training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 
 from src.data.dataset import load_sample
+from src.data.layouts import SPLITS
+from src.data.layouts.labels import Split
+from src.data.reading import Annotation, Reading, inspect_split
 from src.data.sampling import sample_generator
 from src.data.transforms import Transform, scaled
-from src.data.widerface import Annotation, Reading, Split, inspect_split
 from src.evaluation.ground_truth import read_ground_truth
 from src.images.drawing import ORANGE, contact_sheet, draw_faces
 from src.images.files import IMAGE_SUFFIXES, read_image
@@ -29,7 +31,6 @@ SIZE_BOUNDS = (16, 32, 64, 128, 256, 512)
 """Pixels of the network input: the sizes of the RetinaFace priors, strides 8, 16 and 32."""
 SIZE_NAMES = ("< 16", "16-32", "32-64", "64-128", "128-256", "256-512", "> 512")
 
-_SPLITS: tuple[Split, ...] = ("train", "val")
 _READERS = 4
 _PICTURE_SIDE = 1024
 """Images are reduced to this before they are drawn on, or lines vanish in the contact sheet."""
@@ -71,37 +72,50 @@ class TreeReport:
 
 
 def check_tree(
-    root: Path, image_size: int, *, decode: bool = True, ground_truth: Path | None = None
+    root: Path,
+    image_size: int,
+    *,
+    layout: str = "widerface",
+    category: str | None = None,
+    need_val: bool = True,
+    decode: bool = True,
+    ground_truth: Path | None = None,
 ) -> TreeReport:
     """Read both splits and collect everything noticed.
 
     Args:
         root: folder of the tree.
         image_size: side of a training image, pixels, for the sizes of faces.
+        layout, category: see :func:`src.data.reading.read_split`.
+        need_val: a tree without validation images is at fault.
         decode: also decode every image, some 5 ms each; else headers and ends of files only.
         ground_truth: folder of .mat files; None looks at ``<root>/ground_truth`` if there is one.
     """
     report = TreeReport(str(root), image_size)
     readings: dict[Split, Reading] = {}
-    for split in _SPLITS:
+    for split in SPLITS:
         try:
-            readings[split] = inspect_split(root, split)
-        except FileNotFoundError as error:
-            if str(error) not in report.errors:
-                report.errors.append(str(error))
+            readings[split] = inspect_split(root, split, layout=layout, category=category)
+        except (FileNotFoundError, ValueError) as error:
+            noted = report.errors if need_val or split == "train" else report.warnings
+            if str(error) not in noted:
+                noted.append(str(error))
             continue
         reading = readings[split]
         report.splits[split] = summarise(reading, image_size)
         report.errors.extend(str(problem) for problem in reading.problems)
         if decode:
             report.errors.extend(undecodable(reading.annotations))
+        report.warnings.extend(
+            f"{reading.label_file}: {count:,} {what}" for what, count in reading.remarks.items()
+        )
         if report.splits[split].unlabelled:
             names = report.splits[split].unlabelled
             report.warnings.append(
                 f"{len(names):,} images in {reading.image_folder} are not listed in "
                 f"{reading.label_file.name} and will not be used, first {names[0]}"
             )
-    if len(readings) == len(_SPLITS):
+    if len(readings) == len(SPLITS):
         report.errors.extend(in_both(readings["train"].annotations, readings["val"].annotations))
     if "val" in readings:
         report.errors.extend(_without_truth(root, readings["val"], ground_truth))

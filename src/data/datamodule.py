@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader
 
 from src.data.dataset import EvaluationDataset, FaceDataset, collate, collate_evaluation
 from src.data.decoded import DecodedImages, ImageReader, decoded_images
+from src.data.layouts.labels import Split
+from src.data.reading import Annotation, Reading, read_split
 from src.data.sampling import EpochSampler, held_out
 from src.data.transforms import Transform
-from src.data.widerface import Annotation, Reading, Split, read_split
 from src.evaluation.ground_truth import ImageTruth, read_ground_truth, truth_from_boxes
 from src.images.files import read_image
 from src.synthetic import SyntheticSpec, generate, is_complete
@@ -32,10 +33,13 @@ logger = logging.getLogger(__name__)
 
 
 class FaceDataModule(L.LightningDataModule):
-    """Images of a WIDER FACE tree; the trainer is to be built with use_distributed_sampler=False.
+    """Labelled images of a folder; the trainer is to be built with use_distributed_sampler=False.
 
     Args:
-        root: folder of the tree, in either layout (see :mod:`src.data.widerface`).
+        root: folder of the tree.
+        layout: of its files (see :mod:`src.data.layouts`); ``widerface``: either of WIDER FACE.
+        category: which of several categories of a COCO or YOLO data set are faces; None: the only
+            one, or that named face.
         augmentation: of training images; its result has ``image_size``.
         image_size: side of a training image, pixels. The augmentation gets it from the same
             setting; here it only tells others which size is trained.
@@ -50,6 +54,7 @@ class FaceDataModule(L.LightningDataModule):
         val_split: validate on ``train`` to see whether a model fits what it was shown, on
             ``held_out`` to leave the validation images for the end.
         num_held_out: training images set aside, the same for every ``seed``: not trained on.
+        held_out_seed: of the choice of those images.
         val_long_side: scale validation images to this longer side, pixels; None keeps each one's
             original size, one image per batch.
         val_batch_size: validation images per step where ``val_long_side`` is given.
@@ -69,6 +74,8 @@ class FaceDataModule(L.LightningDataModule):
         *,
         root: str | Path,
         augmentation: Transform,
+        layout: Literal["widerface", "coco", "yolo"] = "widerface",
+        category: str | int | None = None,
         image_size: int = 640,
         batch_size: int = 32,
         split_batch: bool = False,
@@ -79,6 +86,7 @@ class FaceDataModule(L.LightningDataModule):
         generator: SyntheticSpec | None = None,
         val_split: Literal["train", "val", "held_out"] = "val",
         num_held_out: int = 0,
+        held_out_seed: int = 0,
         val_long_side: int | None = None,
         val_batch_size: int = 1,
         num_train_images: int | None = None,
@@ -96,7 +104,13 @@ class FaceDataModule(L.LightningDataModule):
             num_train_images=num_train_images,
             num_val_images=num_val_images,
         )
-        _check_at_least(0, num_workers=num_workers, seed=seed, num_held_out=num_held_out)
+        _check_at_least(
+            0,
+            num_workers=num_workers,
+            seed=seed,
+            num_held_out=num_held_out,
+            held_out_seed=held_out_seed,
+        )
         if val_split not in ("train", "val", "held_out"):
             raise ValueError(
                 f"expected data.val_split of 'train', 'val' or 'held_out', got {val_split!r}"
@@ -107,6 +121,8 @@ class FaceDataModule(L.LightningDataModule):
                 "set data.num_held_out=N"
             )
         self.root = Path(root)
+        self.layout = layout
+        self.category = None if category is None else str(category)
         self.augmentation = augmentation
         self.image_size = image_size
         self.split_batch = split_batch
@@ -118,6 +134,7 @@ class FaceDataModule(L.LightningDataModule):
         self.generator = generator
         self.val_split = val_split
         self.num_held_out = num_held_out
+        self.held_out_seed = held_out_seed
         self.val_long_side = val_long_side
         self.val_batch_size = 1 if val_long_side is None else val_batch_size
         if self.val_batch_size != val_batch_size:
@@ -338,13 +355,15 @@ class FaceDataModule(L.LightningDataModule):
                 f"expected data.num_held_out below the {len(annotations):,} training images of "
                 f"{self.root}, got {self.num_held_out:,}"
             )
-        aside = held_out(len(annotations), self.num_held_out)
+        aside = held_out(len(annotations), self.num_held_out, self.held_out_seed)
         pairs = list(zip(annotations, aside, strict=True))
         return [a for a, chosen in pairs if not chosen], [a for a, chosen in pairs if chosen]
 
     def _read(self, split: Split) -> Reading:
         if split not in self._readings:
-            self._readings[split] = read_split(self.root, split)
+            reading = read_split(self.root, split, layout=self.layout, category=self.category)
+            # The labels as they stand in the files have been turned into arrays.
+            self._readings[split] = reading._replace(images=[])
         return self._readings[split]
 
     def _decode(self) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import Dataset
 
 from src.data.decoded import ImageReader
+from src.data.reading import Annotation
 from src.data.sampling import sample_generator
 from src.data.transforms import Transform, scaled
-from src.data.widerface import Annotation
 from src.images.files import read_image
 from src.images.resize import fit_long_side, pad
 from src.types import MEAN_BGR, Batch, Sample, Targets

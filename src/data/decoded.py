@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from src.data.widerface import Reading
+from src.data.reading import Reading
 from src.images.files import read_image
 from src.images.header import ImageSize
 from src.report.progress import tracked

@@ -80,10 +80,10 @@ def epoch_order(num_samples: int, seed: int, epoch: int, *, shuffle: bool = True
     return np.random.default_rng((seed, epoch)).permutation(num_samples)
 
 
-def held_out(num_samples: int, count: int) -> np.ndarray:
-    """Which of some samples are set aside, bool [num_samples]: always the same ones."""
+def held_out(num_samples: int, count: int, seed: int = 0) -> np.ndarray:
+    """Which of some samples are set aside, bool [num_samples]: the same ones for the same seed."""
     chosen = np.zeros(num_samples, bool)
-    chosen[np.random.default_rng(0).permutation(num_samples)[:count]] = True
+    chosen[np.random.default_rng(seed).permutation(num_samples)[:count]] = True
     return chosen
 
 

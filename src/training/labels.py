@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from src import checkpoint
-from src.data.widerface import Annotation
+from src.data.reading import Annotation
 from src.distillation import DetectedFaces, LabelImprovement, Teacher
 from src.runs.teachers import TeacherSearch
 from src.training.teachers import fingerprint

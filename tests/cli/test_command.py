@@ -126,7 +126,8 @@ def test_no_such_option_of_a_group_in_a_group():
         ("pruning=/nowhere/best.yaml",
          "none, .* YAML file; got '/nowhere/best.yaml', which does not exist"),
         ("pruning=./found", "none, .* YAML file; got './found', which is a folder"),
-        ("data=found/bare", "demo, synthetic, widerface or .*; got 'found/bare'; add recipe=NAME"),
+        ("data=found/bare",
+         "coco, demo, synthetic, widerface, yolo or .*; got 'found/bare'; add recipe=NAME"),
         ("pruning=best", r"none, one_shot, soft; got 'best'; pruning=\./best is the file"),
     ],
 )  # fmt: skip

@@ -62,7 +62,7 @@ def test_a_value_fits_or_one_sentence_says_what_was_expected(key, value):
         said = str(error)
     kinds = get_args(SETTINGS[key]) or (SETTINGS[key],)
     if said:
-        words = "(a |text|true).*"
+        words = "(a |text|true|one of ).*"
         assert re.fullmatch(rf"expected {key}\S* to be {words}, got .*; set {key}=", said)
     else:
         assert value != "abc" or str in kinds

@@ -13,7 +13,7 @@ from composing import composed
 
 from src.check_data import run
 from src.data.check import check_tree, summarise, summary_lines
-from src.data.widerface import inspect_split
+from src.data.reading import inspect_split
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 
 from src.data.datamodule import FaceDataModule
 from src.data.dataset import EvaluationDataset, FaceDataset, collate
+from src.data.reading import Annotation, read_split
 from src.data.transforms import (
     ColourDistortion,
     Compose,
@@ -24,7 +25,6 @@ from src.data.transforms import (
     RandomSquareCrop,
     Resize,
 )
-from src.data.widerface import Annotation, read_split
 from src.evaluation.ground_truth import truth_from_boxes, write_ground_truth
 from src.images.files import read_image
 from src.synthetic import SyntheticSpec

@@ -19,8 +19,8 @@ import torch
 from src.data import decoded
 from src.data.datamodule import FaceDataModule
 from src.data.decoded import DecodedImages, decoded_images
+from src.data.reading import read_split
 from src.data.transforms import ColourDistortion, Compose, PadToSquare, RandomSquareCrop, Resize
-from src.data.widerface import read_split
 from src.images.files import read_image
 
 RECIPE = Compose([RandomSquareCrop(), ColourDistortion(), PadToSquare(), Resize(48)])

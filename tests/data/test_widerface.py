@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.widerface import inspect_split, read_split
+from src.data.reading import inspect_split, read_split
 from src.evaluation.ground_truth import read_ground_truth
 
 NAME = "0--Parade/0_Parade_1.jpg"

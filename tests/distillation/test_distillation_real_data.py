@@ -9,8 +9,8 @@ import torch
 
 from src import checkpoint
 from src.data.dataset import FaceDataset, collate
+from src.data.reading import read_split
 from src.data.transforms import Compose, PadToSquare, Resize
-from src.data.widerface import read_split
 from src.detection.assignment import MaxIoUAssigner
 from src.detection.priors import priors_for
 from src.distillation import DistillationObjective, FixedWeights, Teacher

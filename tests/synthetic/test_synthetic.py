@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.data.widerface import read_split
+from src.data.reading import read_split
 from src.evaluation.ground_truth import read_ground_truth
 from src.synthetic import SyntheticSpec, generate, is_complete
 from src.synthetic.camera import Light
