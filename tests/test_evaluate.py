@@ -41,6 +41,9 @@ def test_a_network_and_its_prediction_files_score_alike(run, weights):
     again, other = run(f"predictions={folder / 'predictions'}")
     assert {n: again[n] for n in LEVELS} == pytest.approx({n: metrics[n] for n in LEVELS}, abs=1e-6)
     assert again["faces"] == metrics["faces"]
+    assert again["coco"] == pytest.approx(metrics["coco"], abs=1e-6, nan_ok=True)
+    assert metrics["coco"]["max_detections"] == 100
+    assert 0 <= metrics["coco"]["ap"] <= metrics["coco"]["ap50"] <= 1
     assert (folder / "predictions.png").exists()
     assert (folder / "pr_curves.png").exists()
     assert (other / "pr_curves.png").exists()
@@ -101,6 +104,23 @@ def test_prediction_files_make_network_options_idle(run, weights, caplog):
     assert "save_predictions has no effect" in caplog.text
 
 
+def test_images_that_would_share_a_prediction_file_stop_the_run_first(run, weights, tree, tmp_path):
+    run(f"checkpoint={weights}")  # the tree is there
+    mine = tmp_path / "mine"
+    shutil.copytree(tree / "val", mine / "val")
+    labels = mine / "val" / "label.txt"
+    first = labels.read_text().splitlines()[0].removeprefix("# ")
+    twin = first.replace(".jpg", ".png")
+    shutil.copy(mine / "val" / "images" / first, mine / "val" / "images" / twin)
+    labels.write_text(labels.read_text() + f"# {twin}\n")
+    options = [f"checkpoint={weights}", "save_predictions=true", f"data.root={mine}", *QUIET]
+    with (
+        composed("evaluate", tmp_path / "own", "data=widerface", *options) as config,
+        pytest.raises(ValueError, match="expected a prediction file of its own for each image"),
+    ):
+        evaluate(config, tmp_path / "own")
+
+
 def test_a_missing_prediction_file_is_named(run, weights):
     _, folder = run(f"checkpoint={weights}", "save_predictions=true")
     next((folder / "predictions").rglob("*.txt")).unlink()
@@ -127,6 +147,7 @@ def test_data_of_a_stranger_needs_no_mat_files(run, weights, tree, tmp_path, cap
         metrics = evaluate(config, tmp_path / "own")
     assert metrics["images"] == 3
     assert metrics["faces"]["hard"] > 0
+    assert metrics["coco"]["ap"] >= 0
     assert f"no .mat ground truth for {mine}: evaluating against the labels" in caplog.text
 
 

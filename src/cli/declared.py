@@ -17,6 +17,7 @@ SETTINGS: Mapping[str, Any] = {
     "channels_last": bool | None,
     "checkpoint": str | None,
     "checkpoints": str | Sequence[str] | None,
+    "coco_max_detections": AtLeast1,
     "compile": bool,
     "damping": Annotated[float, 0, 1e6],
     "decay_norms": bool,

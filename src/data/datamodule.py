@@ -20,6 +20,7 @@ from src.data.layouts.labels import Split
 from src.data.reading import Annotation, Reading, read_split
 from src.data.sampling import EpochSampler, held_out
 from src.data.transforms import Transform
+from src.evaluation.coco_ap import FacesToFind
 from src.evaluation.ground_truth import ImageTruth, read_ground_truth, truth_from_boxes
 from src.images.files import read_image
 from src.synthetic import SyntheticSpec, generate, is_complete
@@ -340,6 +341,17 @@ class FaceDataModule(L.LightningDataModule):
         return {
             annotation.name: truth_from_boxes(annotation.faces.boxes, annotation.faces.ignore)
             for annotation in self.val_annotations
+        }
+
+    def faces_to_find(self) -> dict[str, FacesToFind]:
+        """What COCO's AP asks for: faces of the hard setting of ``truth``, or all of the labels."""
+        if self.truth_folder is not None:
+            truth = self.truth()
+            return {name: FacesToFind(t.boxes_xywh, ~t.hard) for name, t in truth.items()}
+        faces = {annotation.name: annotation.faces for annotation in self.val_annotations}
+        return {
+            name: FacesToFind(truth_from_boxes(f.boxes, f.ignore).boxes_xywh, f.ignore)
+            for name, f in faces.items()
         }
 
     @property

@@ -10,6 +10,7 @@ from src.evaluation.ground_truth import (
 from src.evaluation.metric import WiderAP
 from src.evaluation.prediction_files import (
     detection_rows,
+    prediction_paths,
     read_predictions,
     write_predictions,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "WiderResult",
     "detection_rows",
     "draw_pr_curves",
+    "prediction_paths",
     "read_ground_truth",
     "read_predictions",
     "truth_from_boxes",

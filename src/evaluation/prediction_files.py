@@ -31,9 +31,9 @@ def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray
 
     Raises:
         FileNotFoundError: if any image has no file.
-        ValueError: if a line is malformed; names the file and the line.
+        ValueError: if a line is malformed (names file and line), or two images share a file.
     """
-    paths = {name: prediction_path(folder, name) for name in names}
+    paths = prediction_paths(folder, names)
     missing = [str(path) for path in paths.values() if not path.is_file()]
     if missing:
         shown = ", ".join(missing[:_NAMES_SHOWN]) + (", ..." if len(missing) > _NAMES_SHOWN else "")
@@ -71,8 +71,34 @@ def write_predictions(folder: Path, name: str, detections_xywh_score: np.ndarray
 
 
 def prediction_path(folder: Path, name: str) -> Path:
-    """Where the detections of the image ``event/file.jpg`` lie."""
-    return folder / PurePosixPath(name).with_suffix(".txt")
+    """Where the detections of the image ``event/file.jpg`` lie.
+
+    Raises:
+        ValueError: the name leads out of the folder.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise ValueError(
+            f"expected the name of an image inside its folder, got {name!r}; correct the labels"
+        )
+    return folder / path.with_suffix(".txt")
+
+
+def prediction_paths(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Name of each image -> its file.
+
+    Raises:
+        ValueError: two images share a file, because their names differ in the ending only.
+    """
+    owners: dict[Path, str] = {}
+    for name in names:
+        path = prediction_path(folder, name)
+        if owners.setdefault(path, name) != name:
+            raise ValueError(
+                f"expected a prediction file of its own for each image, got {owners[path]} and "
+                f"{name}, which share {path}; rename one of the images"
+            )
+    return {name: path for path, name in owners.items()}
 
 
 def detection_rows(detections: Detections) -> np.ndarray:

@@ -10,7 +10,7 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from src.evaluation import detection_rows, draw_pr_curves, write_predictions
+from src.evaluation import detection_rows, draw_pr_curves, prediction_paths, write_predictions
 from src.images.drawing import contact_sheet, draw_faces
 from src.images.files import read_image
 from src.types import Batch
@@ -87,10 +87,15 @@ class PredictionFiles(L.Callback):
 
     Args:
         folder: where they go, ``<folder>/<event>/<image>.txt``.
+
+    A run with images that would share a file ends with a ValueError as it begins.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        prediction_paths(self.folder, trainer.datamodule.names)  # type: ignore[attr-defined]
 
     def on_test_batch_end(
         self,

@@ -122,3 +122,15 @@ def test_detection_rows():
     assert rows.dtype == np.float64
     empty = Detections(torch.empty(0, 4), torch.empty(0), torch.empty(0, 5, 2))
     assert detection_rows(empty).shape == (0, 5)
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path):
+    for name in ("../../x.jpg", "/x.jpg", "a/../../x.jpg", ""):
+        with pytest.raises(ValueError, match="expected the name of an image inside its folder"):
+            write_predictions(tmp_path / "run", name, np.empty((0, 5)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_that_would_share_a_file_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"got e/a\.jpg and e/a\.png, which share .*a\.txt"):
+        read_predictions(tmp_path, ["e/a.jpg", "e/b.jpg", "e/a.png"])
