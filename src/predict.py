@@ -1,11 +1,13 @@
 """Find faces in photographs and videos: ``python -m src.predict checkpoint=... source=...``.
 
-Writes each picture with boxes, scores and landmarks drawn, ``sheet.png`` with several of them, and
-``predictions.json``; ``--help`` lists the options.
+Writes each picture with boxes, scores and landmarks drawn, ``sheet.png`` with several of them, a
+line of ``predictions.jsonl`` as each file is done, and at the end the files that ``save`` names;
+``--help`` lists the options.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from contextlib import closing
@@ -15,23 +17,30 @@ from typing import Any
 import cv2
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.cli import command
+from src.cli.errors import describe
 from src.detector import Detector
 from src.images.drawing import contact_sheet, draw_faces
-from src.images.files import find_sources, read_image
+from src.images.files import find_sources, read_image, read_photo
+from src.images.resize import fit_long_side
 from src.images.video import VIDEO_SUFFIXES, VideoReader, VideoWriter
+from src.prediction.formats import Format, check_formats, write_crops, write_formats
+from src.prediction.journal import Journal
 from src.report.progress import tracked
-from src.runs.files import write_json
-from src.runs.record import record
+from src.runs.record import record, run_is_named
 from src.types import Detections
 
 log = logging.getLogger(__name__)
 
 _SHOWN = 24
 """Pictures on the sheet, at most."""
+_TILE = 320
+"""Pixels."""
+_FAILURES = (ValueError, OSError, MemoryError, RuntimeError, cv2.error)
+"""What one file can raise without the others being at fault."""
 
 
 def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -40,10 +49,18 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
     A file that cannot be read is reported with an ``error`` and does not stop the others.
 
     Raises:
-        ValueError: if none of the files can be read.
+        ValueError: if none of the files can be read, or the run cannot go on.
     """
+    if config.resume and not run_is_named():
+        raise ValueError("expected run=NAME beside resume=true, to say which run goes on")
     source = Path(config.source)
-    files = find_sources(source)
+    formats: list[Any] = [config.save] if isinstance(config.save, str) else list(config.save)
+    # The same name and format as the source: two files never share a drawing.
+    files = {
+        file.relative_to(source).as_posix() if source.is_dir() else file.name: file
+        for file in find_sources(source)
+    }
+    check_formats(formats, [n for n, f in files.items() if not _is_video(f)])
     detector = Detector(
         checkpoint.load(config.checkpoint).model,
         decoder=instantiate(config.decoder),
@@ -51,46 +68,110 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
         long_side=config.long_side,
         device=config.device,
     )
+    journal = Journal(
+        folder / "predictions.jsonl", _what_decides(config, formats), resume=config.resume
+    )
     record(folder, config)
-    entries = []
-    pictures = []
-    for file in tracked(files, "files", len(files), unit="file"):
-        # The same name and format as the source: two files never share a drawing.
-        drawn = folder / "drawn" / (file.relative_to(source) if source.is_dir() else file.name)
-        drawn.parent.mkdir(parents=True, exist_ok=True)
-        look = _predict_video if file.suffix.lower() in VIDEO_SUFFIXES else _predict_image
-        try:
-            entries.append({"file": str(file), **look(detector, file, drawn)})
-            if look is _predict_image:
-                pictures.append(drawn)
-        except ValueError as error:
-            if len(files) > 1:
-                log.warning("left out: %s", error)
-            entries.append({"file": str(file), "error": str(error)})
-    results = {"checkpoint": config.checkpoint, "files": entries}
-    write_json(folder / "predictions.json", results)
-    errors = [entry["error"] for entry in entries if "error" in entry]
+    already = [name for name, file in files.items() if str(file) in journal.done]
+    if already:
+        log.info("going on: %d of %d files are done", len(already), len(files))
+    entries = {}
+    try:
+        for name, file in tracked(files.items(), "files", len(files), unit="file"):
+            entry = journal.done.get(str(file))
+            if entry is None:
+                entry = {"file": str(file), **_look(detector, config, file, name, folder)}
+                journal.add(entry)
+            entries[name] = dict(entry)
+    except KeyboardInterrupt:
+        log.info("stopped; resume=true run=%s goes on with what is left", folder.name)
+        raise
+    results = {"checkpoint": config.checkpoint, "files": list(entries.values())}
+    write_formats(folder, formats, {"checkpoint": config.checkpoint}, entries)
+    errors = [entry["error"] for entry in entries.values() if "error" in entry]
     if len(errors) == len(files):
         raise ValueError(errors[0] + (f" (and none of {len(files)} files)" if errors[1:] else ""))
     log.info(
-        "%d faces in %d files%s; pictures in %s, numbers in %s", _num_faces(entries),
+        "%d faces in %d files%s; pictures in %s, numbers in %s", _num_faces(results["files"]),
         len(files) - len(errors), f", {len(errors)} could not be read" if errors else "",
-        folder / "drawn", folder / "predictions.json",
+        folder / "drawn", folder / f"predictions.json{'' if 'json' in formats else 'l'}",
     )  # fmt: skip
-    if len(pictures) > 1:
-        # Spread over all files: those of a folder resemble each other.
-        shown = pictures[:: math.ceil(len(pictures) / _SHOWN)]
-        sheet = contact_sheet([read_image(file) for file in shown], columns=6)
-        cv2.imwrite(str(folder / "sheet.png"), sheet)
-        log.info("%d of the pictures on one sheet: %s", len(shown), folder / "sheet.png")
+    _write_sheet(folder, [name for name, entry in entries.items() if "faces" in entry])
     return results
 
 
-def _predict_image(detector: Detector, file: Path, drawn: Path) -> dict[str, Any]:
-    image = read_image(file, upright=True)
+def _write_sheet(folder: Path, names: list[str]) -> None:
+    if len(names) < 2:
+        return
+    # Spread over all files: those of a folder resemble each other.
+    shown = names[:: math.ceil(len(names) / _SHOWN)]
+    tiles = [fit_long_side(read_image(folder / "drawn" / name), _TILE)[0] for name in shown]
+    cv2.imwrite(str(folder / "sheet.png"), contact_sheet(tiles, columns=6, tile=_TILE))
+    log.info("%d of the pictures on one sheet: %s", len(shown), folder / "sheet.png")
+
+
+def predict_all(config: DictConfig, folder: Path) -> None:
+    """As :func:`predict`, and an error at the end if a file failed.
+
+    Raises:
+        ValueError: some files failed; the others are done and written.
+    """
+    files = predict(config, folder)["files"]
+    errors = [entry["error"] for entry in files if "error" in entry]
+    for error in errors:
+        log.error("failed: %s", error)
+    if errors:
+        raise ValueError(
+            f"expected {len(files)} files that can be read, got {len(errors)} that failed; the "
+            f"others are in {folder}, and resume=true run={folder.name} tries these again"
+        )
+
+
+def _what_decides(config: DictConfig, formats: list[Format]) -> dict[str, Any]:
+    """The settings that a run which goes on must share with what it has done."""
+    names = ("source", "long_side", "max_pixels", "decoder", "views")
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    weights = checkpoint.find(config.checkpoint).read_bytes()
+    return {
+        "checkpoint": config.checkpoint,
+        "weights": hashlib.sha256(weights).hexdigest(),
+        **{name: plain[name] for name in names},
+        "crops": "crops" in formats,
+    }
+
+
+def _is_video(file: Path) -> bool:
+    return file.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _look(
+    detector: Detector, config: DictConfig, file: Path, name: str, folder: Path
+) -> dict[str, Any]:
+    """What is in a file, or its error."""
+    drawn = folder / "drawn" / name
+    drawn.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if _is_video(file):
+            return _predict_video(detector, file, drawn)
+        crops = folder / "crops" / name if "crops" in config.save else None
+        return _predict_image(detector, config, file, drawn, crops)
+    except _FAILURES as error:
+        sentence = describe(error)
+        if str(file) not in sentence:
+            sentence = f"{file}: {sentence}"
+        log.warning("left out: %s", sentence)
+        return {"error": sentence}
+
+
+def _predict_image(
+    detector: Detector, config: DictConfig, file: Path, drawn: Path, crops: Path | None
+) -> dict[str, Any]:
+    image = read_photo(file, long_side=config.long_side, max_pixels=config.max_pixels)
     found = detector(image)
     if not cv2.imwrite(str(drawn), _draw(image, found)):
         raise OSError(f"expected to write a picture to {drawn}, but OpenCV cannot")
+    if crops is not None:
+        write_crops(crops, image, found.boxes.numpy())
     return {**_size(image), "faces": _faces(found)}
 
 
@@ -126,7 +207,7 @@ def _num_faces(entries: list[dict[str, Any]]) -> int:
     return sum(len(e.get("faces", ())) + _num_faces(e.get("frames", [])) for e in entries)
 
 
-main = command("predict", predict)
+main = command("predict", predict_all)
 
 
 if __name__ == "__main__":

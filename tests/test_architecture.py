@@ -15,7 +15,7 @@ LEVELS = {
     "cli": 1, "detection": 1,
     "models": 2, "evaluation": 2,
     "profiling": 3, "comparison": 3, "synthetic": 3,
-    "data": 4, "distillation": 4, "pruning": 4,
+    "data": 4, "prediction": 5, "distillation": 4, "pruning": 4,
     "checkpoint": 5,
     "detector": 6, "training": 6, "deploy": 6,
     "search": 7, "stages": 7,

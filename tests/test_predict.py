@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
+import math
+import shutil
 import struct
 
 import cv2
 import numpy as np
 import pytest
-from composing import composed
+from composing import complaint_of, composed
+from faster_coco_eval import COCO, COCOeval_faster
 
 from src import predict
+from src.data.reading import read_split
 from src.images.files import find_sources, read_image
 from src.images.video import VideoReader, VideoWriter
 
@@ -58,6 +63,179 @@ def test_one_image(run, tmp_path):
     assert drawn.shape == (48, 64, 3)
     assert not np.array_equal(drawn, picture())
     assert json.loads((folder / "run.json").read_text())["revision"]
+
+
+def test_every_format(run, tmp_path):
+    source = tmp_path / "photos"
+    (source / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.jpg"):
+        cv2.imwrite(str(source / name), picture())
+    save = "save=[json,coco,yolo,csv,crops]"
+    entries, folder = run(source, "decoder.score_threshold=0.3", save)
+    counts = [len(entry["faces"]) for entry in entries]
+    assert min(counts) > 0
+
+    coco = COCO(str(folder / "coco.json"))  # as every tool opens it
+    assert [each["file_name"] for each in coco.dataset["images"]] == ["a.png", "deep/b.jpg"]
+    found = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
+    assert len(found) == counts[0]
+    x1, y1, x2, y2 = entries[0]["faces"][0]["box"]
+    assert found[0]["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1])
+    assert found[0]["score"] == entries[0]["faces"][0]["score"]
+    points = np.reshape(found[0]["keypoints"], (5, 3))
+    np.testing.assert_allclose(points[:, :2], entries[0]["faces"][0]["landmarks"])
+    assert found[0]["num_keypoints"] == 5
+    assert coco.loadCats(coco.getCatIds())[0]["name"] == "face"
+    ours = COCO(str(folder / "coco.json"))
+    scorer = COCOeval_faster(coco, ours.loadRes(ours.dataset["annotations"]), "bbox")
+    scorer.evaluate()
+    scorer.accumulate()
+    assert scorer.eval["precision"][0, :, 0, 0, -1].max() == 1
+
+    # With the images beside them, what was found is a data set.
+    shutil.copytree(source, folder / "yolo" / "images" / "train")
+    (folder / "yolo" / "labels").rename(folder / "yolo" / "train")
+    (folder / "yolo" / "labels").mkdir()
+    (folder / "yolo" / "train").rename(folder / "yolo" / "labels" / "train")
+    read = read_split(folder / "yolo", "train", layout="yolo").annotations
+    assert [len(each.faces.boxes) for each in read] == counts
+    x1, y1, x2, y2 = np.clip(entries[0]["faces"][0]["box"], 0, [64, 48, 64, 48])
+    np.testing.assert_allclose(read[0].faces.boxes[0], [x1, y1, x2, y2], atol=1e-3)
+
+    with (folder / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["file"] for row in rows] == ["a.png"] * counts[0] + ["deep/b.jpg"] * counts[1]
+    assert float(rows[0]["score"]) == entries[0]["faces"][0]["score"]
+    assert float(rows[0]["nose_x"]) == entries[0]["faces"][0]["landmarks"][2][0]
+
+    crops = sorted((folder / "crops" / "deep" / "b.jpg").iterdir())
+    assert 0 < len(crops) <= counts[1]
+    crop = cv2.imread(str(folder / "crops" / "a.png" / "000.png"))
+    top, left = math.floor(y1), math.floor(x1)
+    height, width = crop.shape[:2]
+    np.testing.assert_array_equal(crop, picture()[top : top + height, left : left + width])
+
+
+def test_videos_have_no_place_among_images(run, tmp_path, caplog):
+    source = tmp_path / "films"
+    source.mkdir()
+    writer = cv2.VideoWriter(str(source / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    writer.write(picture())
+    writer.release()
+    _, folder = run(source, "save=[json,coco,yolo,csv]", "decoder.score_threshold=0.3")
+    assert json.loads((folder / "coco.json").read_text())["images"] == []
+    assert "left out of coco, which describes images: 1 videos" in caplog.text
+    assert (folder / "predictions.csv").read_text().splitlines()[1].startswith("a.avi,0,0.0,")
+
+
+def test_images_that_would_share_labels_are_refused_first(run, tmp_path):
+    for name in ("a.jpg", "a.png"):
+        cv2.imwrite(str(tmp_path / name), picture())
+    with pytest.raises(ValueError, match=r"got a\.jpg and a\.png, which share a\.txt; rename"):
+        run(tmp_path, "save=[json,yolo]")
+    assert not (tmp_path / "run" / "predictions.jsonl").exists()
+    run(tmp_path)
+
+
+def test_a_run_that_is_killed_goes_on(run, tmp_path, monkeypatch, caplog):
+    source = tmp_path / "photos"
+    source.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(source / f"{number}.png"), picture())
+    (source / "3.png").write_bytes(b"")
+    looked_at = []
+    look = predict._predict_image
+
+    def stop_at(last):
+        def counted(detector, config, file, *rest):
+            looked_at.append(file.name)
+            if len(looked_at) == last:
+                raise KeyboardInterrupt
+            return look(detector, config, file, *rest)
+
+        monkeypatch.setattr(predict, "_predict_image", counted)
+
+    stop_at(3)
+    with caplog.at_level(logging.INFO), pytest.raises(KeyboardInterrupt):
+        run(source)
+    assert "stopped; resume=true run=run goes on with what is left" in caplog.text
+    journal = tmp_path / "run" / "predictions.jsonl"
+    assert len(journal.read_text().splitlines()) == 3  # settings, two files
+    with journal.open("a") as stream:
+        stream.write('{"file": "')  # a kill while it wrote
+    looked_at.clear()
+    stop_at(0)
+    monkeypatch.setattr(predict, "run_is_named", lambda: True)
+    entries, folder = run(source, "resume=true")
+    assert looked_at == ["2.png", "3.png"]
+    assert [len(entry.get("faces", "failed")) for entry in entries][3] == 6
+    looked_at.clear()
+    cv2.imwrite(str(source / "3.png"), picture())
+    entries, folder = run(source, "resume=true", "save=[json,csv]")
+    assert looked_at == ["3.png"]
+    assert not [entry for entry in entries if "error" in entry]
+    assert (folder / "predictions.csv").exists()
+    with pytest.raises(
+        ValueError, match=r"expected long_side of the run that goes on, None, got 9"
+    ):
+        run(source, "resume=true", "long_side=99")
+    journal.write_text(journal.read_text().replace('{"file"', "{", 1))
+    with pytest.raises(
+        ValueError, match=r"predictions\.jsonl:2: expected a line of JSON with 'fil"
+    ):
+        run(source, "resume=true")
+
+
+def test_resuming_needs_a_name(run, tmp_path):
+    with pytest.raises(ValueError, match="expected run=NAME beside resume=true"):
+        run(tmp_path, "resume=true")
+
+
+def test_failures_are_listed_at_the_end_and_the_command_fails(weights, tmp_path, caplog):
+    source = tmp_path / "photos"
+    source.mkdir()
+    cv2.imwrite(str(source / "a.png"), picture())
+    jpeg = cv2.imencode(".jpg", picture(400, 400))[1].tobytes()
+    (source / "half.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    png = bytearray(cv2.imencode(".png", picture())[1].tobytes())
+    png[16:24] = struct.pack(">II", 20_000, 20_000)
+    (source / "huge.png").write_bytes(png)
+    given = [f"checkpoint={weights}", f"source={source}", "device=cpu"]
+    said = complaint_of(predict.predict_all, "predict", tmp_path / "run", *given)
+    assert said.startswith(
+        "expected 3 files that can be read, got 2 that failed; the others are in"
+    )
+    listed = [r.message for r in caplog.records if r.message.startswith("failed: ")]
+    assert "half.jpg: expected a complete image, got one cut off after" in listed[0]
+    assert "huge.png: expected at most 50,000,000 pixels, got 20,000 x 20,000; set" in listed[1]
+    entries = json.loads((tmp_path / "run" / "predictions.json").read_text())["files"]
+    assert ["error" in entry for entry in entries] == [False, True, True]
+
+
+def test_what_no_memory_is_there_for_is_a_failure_of_its_file(run, tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), picture())
+    look = predict.Detector.__call__
+    answers = iter([MemoryError("Unable to allocate 9 GiB"), None])
+
+    def detect(self, image):
+        error = next(answers)
+        if error:
+            raise error
+        return look(self, image)
+
+    monkeypatch.setattr(predict.Detector, "__call__", detect)
+    first, second = run(tmp_path)[0]
+    assert first["error"] == f"{tmp_path / 'a.png'}: Unable to allocate 9 GiB"
+    assert "faces" in second
+
+
+def test_very_wide_images(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 70_000, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "b.png"), picture())
+    entries, folder = run(tmp_path, "decoder.score_threshold=1")
+    assert [entry["width"] for entry in entries] == [70_000, 64]
+    assert (folder / "sheet.png").exists()
 
 
 def test_no_detections(run, tmp_path):

@@ -173,7 +173,20 @@ def test_settings_named_in_text_exist(page, settings):
 
 
 def _is_file_or_code(name: str) -> bool:
-    suffixes = ("ckpt", "csv", "html", "json", "log", "md", "onnx", "png", "pth", "txt", "yaml")
+    suffixes = (
+        "ckpt",
+        "csv",
+        "html",
+        "json",
+        "jsonl",
+        "log",
+        "md",
+        "onnx",
+        "png",
+        "pth",
+        "txt",
+        "yaml",
+    )
     return name.startswith(("src.", "optuna.", "cv2.", "torch.")) or name.endswith(suffixes)
 
 

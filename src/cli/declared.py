@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 AtLeast0 = Annotated[int, 0]
 AtLeast1 = Annotated[int, 1]
+Format = Literal["json", "coco", "yolo", "csv", "crops"]
 LayoutName = Literal["retinaface", "official", "coco", "yolo"]
 Name = str | float | bool
 """Text, or what YAML takes for a number or a truth value: ``run=1``."""
@@ -37,6 +38,7 @@ SETTINGS: Mapping[str, Any] = {
     "judged.table": str,
     "kd.teacher": str | None,
     "long_side": AtLeast1 | None,
+    "max_pixels": AtLeast1,
     "measure_ap": bool,
     "name": Name,
     "norm_momentum": Annotated[float, 0, 1] | None,
@@ -61,6 +63,7 @@ SETTINGS: Mapping[str, Any] = {
     "run": Name,
     "run_dir": str,
     "runs": Name | Sequence[Name],
+    "save": Format | Sequence[Format],
     "save_predictions": bool,
     "second": str | None,
     "seed": Annotated[int, 0, 2**32 - 1],

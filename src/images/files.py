@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from src.images.header import check_complete, claimed_size
 from src.images.video import VIDEO_SUFFIXES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -33,6 +34,38 @@ def read_image(file: Path, *, upright: bool = False) -> np.ndarray:
             f"{file}: expected an image that can be decoded, got a {state} file; replace it"
         )
     return image
+
+
+def read_photo(file: Path, *, long_side: int | None, max_pixels: int) -> np.ndarray:
+    """Decode an image of a user, upright, if it is complete and not too large.
+
+    Args:
+        file: to read.
+        long_side: to which it will be resized before a network sees it, pixels; None: not at all.
+        max_pixels: that the network is to see.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    size = claimed_size(file)
+    if size is not None:  # before memory is asked for
+        _check_pixels(file, size, long_side, max_pixels)
+    image = read_image(file, upright=True)
+    _check_pixels(file, image.shape[:2], long_side, max_pixels)
+    check_complete(file)
+    return image
+
+
+def _check_pixels(
+    file: Path, size: tuple[int, ...], long_side: int | None, max_pixels: int
+) -> None:
+    height, width = size
+    scale = 1.0 if long_side is None else long_side / max(size)
+    if height * width * scale**2 > max_pixels:
+        raise ValueError(
+            f"{file}: expected at most {max_pixels:,} pixels, got {width:,} x {height:,}; set "
+            "long_side= to reduce it, or max_pixels= where there is the memory"
+        )
 
 
 def find_sources(source: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL.JpegImagePlugin import JpegImageFile
 
+_JPEG_SIGNATURE = b"\xff\xd8"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TAIL = 4096
 """Bytes searched for the end marker first: cameras append a few bytes after it."""
@@ -39,11 +40,9 @@ def read_image_size(path: Path) -> ImageSize:
     # The default buffer of 128 KiB would read most of a small file to use 2 KiB of it.
     with open(path, "rb", buffering=_TAIL) as stream:
         start = stream.read(24)
-        if start.startswith(b"\xff\xd8"):
-            size, end = _jpeg_size(stream), b"\xff\xd9"
-        elif start.startswith(_PNG_SIGNATURE):
-            size, end = _png_size(start), b"IEND"
-        else:
+        size = _size(start, stream)
+        end = b"\xff\xd9" if start.startswith(_JPEG_SIGNATURE) else b"IEND"
+        if not _is_known(start):
             what = f"a file that begins with {start[:8]!r}" if start else "an empty file"
             raise ValueError(f"{path}: expected a JPEG or PNG image, got {what}; replace the file")
         if size is None or not _ends_with(stream, end):
@@ -58,6 +57,34 @@ def read_image_size(path: Path) -> ImageSize:
             f"{size.width}; replace the file"
         )
     return size
+
+
+def claimed_size(path: Path) -> ImageSize | None:
+    """What the header of a JPEG or PNG file says; None of another file, or where it is damaged."""
+    with open(path, "rb", buffering=_TAIL) as stream:
+        return _size(stream.read(24), stream)
+
+
+def check_complete(path: Path) -> None:
+    """Refuse a JPEG or PNG file that is cut off: what is missing is decoded as grey.
+
+    Raises:
+        ValueError: naming the file. Of other formats nothing is known.
+    """
+    with open(path, "rb") as stream:
+        start = stream.read(24)
+    if _is_known(start):
+        read_image_size(path)
+
+
+def _is_known(start: bytes) -> bool:
+    return start.startswith((_JPEG_SIGNATURE, _PNG_SIGNATURE))
+
+
+def _size(start: bytes, stream: BinaryIO) -> ImageSize | None:
+    if start.startswith(_JPEG_SIGNATURE):
+        return _jpeg_size(stream)
+    return _png_size(start) if start.startswith(_PNG_SIGNATURE) else None
 
 
 def _jpeg_size(stream: BinaryIO) -> ImageSize | None:

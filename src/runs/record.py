@@ -19,6 +19,13 @@ def run_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
+def run_is_named() -> bool:
+    """Whether the command line says which run folder it means."""
+    given = HydraConfig.get().overrides
+    naming = ("run", "hydra.run.dir", "hydra.sweep.dir")
+    return any(each.split("=")[0] in naming for each in [*given.task, *given.hydra])
+
+
 def record(folder: Path, config: DictConfig, **facts: Any) -> None:
     """Write what makes the run repeatable: resolved configuration, command, revision, versions."""
     if rank():

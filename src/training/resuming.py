@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src import checkpoint
+from src.runs.record import run_is_named
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,7 @@ def resume_from(config: DictConfig, last: Path) -> Path | None:
                 "resume=true to continue that run, or choose another name with run=NAME"
             )
         return None
-    given = HydraConfig.get().overrides
-    naming = ("run", "hydra.run.dir", "hydra.sweep.dir")
-    if not any(o.split("=")[0] in naming for o in [*given.task, *given.hydra]):
+    if not run_is_named():
         runs = list(last.parents[2].glob("*/checkpoints/last.ckpt"))
         runs.sort(key=lambda file: file.stat().st_mtime)
         newest = f"; the newest is run={runs[-1].parents[1].name}" if runs else ""

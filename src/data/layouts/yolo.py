@@ -134,20 +134,29 @@ def label_name(name: str) -> str:
     return str(PurePosixPath(image_name(name)).with_suffix(".txt"))
 
 
+def check_label_names(names: Sequence[str]) -> None:
+    """Refuse images that would share a label file, because their names differ in the ending only.
+
+    Raises:
+        ValueError: naming two of them.
+    """
+    owners: dict[str, str] = {}
+    for name in names:
+        other = owners.setdefault(label_name(name), name)
+        if other != name:
+            raise ValueError(
+                f"expected a YOLO label file of its own for each image, got {other} and {name}, "
+                f"which share {label_name(name)}; rename one of them"
+            )
+
+
 def write_yolo(folder: Path, images: Sequence[LabelledImage], *, pose: bool) -> None:
     """Write the faces of images, which fit, with their landmarks if ``pose``.
 
     Raises:
-        ValueError: two images would share a file, because their names differ in the ending only.
+        ValueError: two images would share a file.
     """
-    owners: dict[str, str] = {}
-    for image in images:
-        other = owners.setdefault(label_name(image.name), image.name)
-        if other != image.name:
-            raise ValueError(
-                f"expected an image name of its own for each file of labels, got {other} and "
-                f"{image.name}, which share {label_name(image.name)}; rename one of them"
-            )
+    check_label_names([image.name for image in images])
     for image in images:
         assert image.size is not None
         lines = [_line(face, image.size, pose) for face in image.faces]
