@@ -84,7 +84,7 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
                 journal.add(entry)
             entries[name] = dict(entry)
     except KeyboardInterrupt:
-        log.info("stopped; resume=true run=%s goes on with what is left", folder.name)
+        log.info("stopped; resume=true run=%s goes on with what is left", config.run)
         raise
     results = {"checkpoint": config.checkpoint, "files": list(entries.values())}
     write_formats(folder, formats, {"checkpoint": config.checkpoint}, entries)
@@ -123,7 +123,7 @@ def predict_all(config: DictConfig, folder: Path) -> None:
     if errors:
         raise ValueError(
             f"expected {len(files)} files that can be read, got {len(errors)} that failed; the "
-            f"others are in {folder}, and resume=true run={folder.name} tries these again"
+            f"others are in {folder}, and resume=true run={config.run} tries these again"
         )
 
 
@@ -136,7 +136,7 @@ def _what_decides(config: DictConfig, formats: list[Format]) -> dict[str, Any]:
         "checkpoint": config.checkpoint,
         "weights": hashlib.sha256(weights).hexdigest(),
         **{name: plain[name] for name in names},
-        "crops": "crops" in formats,
+        **({"crops": True} if "crops" in formats else {}),
     }
 
 

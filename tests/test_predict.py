@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import re
 import shutil
 import struct
 
@@ -158,7 +159,7 @@ def test_a_run_that_is_killed_goes_on(run, tmp_path, monkeypatch, caplog):
     stop_at(3)
     with caplog.at_level(logging.INFO), pytest.raises(KeyboardInterrupt):
         run(source)
-    assert "stopped; resume=true run=run goes on with what is left" in caplog.text
+    assert re.search(r"stopped; resume=true run=\S+ goes on with what is left", caplog.text)
     journal = tmp_path / "run" / "predictions.jsonl"
     assert len(journal.read_text().splitlines()) == 3  # settings, two files
     with journal.open("a") as stream:
@@ -179,6 +180,8 @@ def test_a_run_that_is_killed_goes_on(run, tmp_path, monkeypatch, caplog):
         ValueError, match=r"expected long_side of the run that goes on, None, got 9"
     ):
         run(source, "resume=true", "long_side=99")
+    with pytest.raises(ValueError, match=r"expected crops of the run that goes on, None, got True"):
+        run(source, "resume=true", "save=[json,crops]")
     journal.write_text(journal.read_text().replace('{"file"', "{", 1))
     with pytest.raises(
         ValueError, match=r"predictions\.jsonl:2: expected a line of JSON with 'fil"

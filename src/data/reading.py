@@ -199,8 +199,11 @@ def _measured(labels: Labels) -> list[LabelledImage]:
         except (FileNotFoundError, NotADirectoryError):
             message = f"{image.name} does not exist in {folder}"
             return Problem("missing", image.label_file, image.place, message)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             return Problem("image", path, None, str(error).removeprefix(f"{path}: "))
+        except OSError as error:
+            message = f"expected a file that can be read, got '{error.strerror}'; correct its name"
+            return Problem("image", path, None, message)
         if image.size not in (None, size):
             assert image.size is not None
             turned = image.size == size[::-1]

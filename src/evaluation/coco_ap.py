@@ -6,6 +6,7 @@ face to ignore count neither way. Source: cocodataset.org, "Detection Evaluation
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,6 +15,8 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from src.evaluation.prediction_files import check_rows
+
+log = logging.getLogger(__name__)
 
 MAX_DETECTIONS = 100
 """Best detections of an image that count, as on COCO; photographs of crowds have more faces."""
@@ -61,7 +64,7 @@ def coco_ap(
     labels = COCO(_dataset(truth, numbers))
     ours = [_results(rows, numbers[name]) for name, rows in known.items()]
     found = labels.loadRes(np.concatenate([np.empty((0, 7)), *ours]))
-    scorer = COCOeval_faster(labels, found, "bbox")
+    scorer = COCOeval_faster(labels, found, "bbox", print_function=log.debug)
     scorer.params.maxDets = [max_detections]
     scorer.evaluate()
     scorer.accumulate()

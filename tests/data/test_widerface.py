@@ -135,6 +135,7 @@ def test_a_face_before_any_image_is_named(tree, row: Callable[..., str]) -> None
             "{a}\n1\n1 2 3 4 0 0 0 0 0 0\n5 6 7 8 0 0 0 0 0 0\n{b}\n0\n",
             ":2: expected 1 faces of 0--Parade/a.jpg, got 2",
         ),
+        ("7 7\n", ":1: expected an image name, got '7 7'"),
         ("7 7\n{a}\n0\n{b}\n0\n", ":1: expected an image name, got '7 7'"),
         ("{a}\nmany\n{b}\n0\n", ":2: expected the number of faces of 0--Parade/a.jpg, got 'many'"),
         ("{a}\n1\n1 2 3 4\n{b}\n0\n", ":3: expected 10 numbers for a face, got 4"),

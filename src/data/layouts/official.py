@@ -8,6 +8,7 @@ Source: readme.txt of the official annotations (shuoyang1213.me/WIDERFACE).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class Official:
             message = f"expected an image name, got {quoted(lines[0][1])}"
             labels.refuse(found, lines[0][0], message)
         # From name to name, so that a wrong count spoils the faces of one image only.
-        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        for start, end in itertools.pairwise([*starts, len(lines)]):
             line, text = lines[start]
             try:
                 name = image_name(text)

@@ -244,7 +244,7 @@ def _images(root: Path, split: Split) -> Path | None:
         # As exported by Roboflow, '../train/images' means a folder beside data.yaml.
         parts = [part for part in PurePosixPath(named).parts if part not in ("..", ".")]
         folder = root / named if PurePosixPath(named).is_absolute() else root.joinpath(*parts)
-        if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):
+        if not _is_folder(folder) or not folder.resolve().is_relative_to(root.resolve()):
             raise ValueError(
                 f"{file}: expected a folder of images inside {root} under '{word}', got "
                 f"{quoted(named)}; correct it or set data.root to the folder that has it"
@@ -255,6 +255,13 @@ def _images(root: Path, split: Split) -> Path | None:
             if folder.is_dir() and _labels_beside(root, folder).is_dir():
                 return folder
     return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name longer than there are
+        return False
 
 
 def _labels_beside(root: Path, images: Path) -> Path:
