@@ -133,6 +133,9 @@ def _note_what_stays(source: Path, tree: Tree, left_out: Counter[str]) -> None:
     if names is not None and "val" not in tree:
         listed = NameList().read(source, "val", names, None).images
         left_out["validation images of wider_val.txt, which have no labels"] = len(listed)
+    tests = ("test", "images/test", "WIDER_test", "test2017")
+    if any((source / folder).is_dir() for folder in tests):
+        left_out["test splits, which are not read"] = 1
     if (source / "ground_truth").is_dir():
         left_out["folders of ground truth: name it with data.ground_truth="] = 1
 

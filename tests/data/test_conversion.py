@@ -212,10 +212,12 @@ def test_what_cannot_be_converted_is_said_to_be_left_out(run, tree, row):
     tree.retinaface("train", {"0--A/a.jpg": [row("1 2 3 4", quality="0")]})
     tree.retinaface("val", {"1--B/b.jpg": []}, names_only=True)
     (tree.root / "ground_truth").mkdir()
+    (tree.root / "test").mkdir()
     done, _ = run(f"source={tree.root}", "to=yolo")
     assert done["lost"] == {"ignored faces": 1}
     assert done["left_out"] == {
         "validation images of wider_val.txt, which have no labels": 1,
+        "test splits, which are not read": 1,
         "folders of ground truth: name it with data.ground_truth=": 1,
     }
     assert list(done["splits"]) == ["train"]

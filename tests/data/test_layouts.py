@@ -95,7 +95,10 @@ def test_coco_trees_of_several_tools(tree, write_coco, file, folder):
     assert first.faces.ignore.tolist() == [False, True]
     assert second.faces.boxes.shape == (0, 4)
     assert reading.label_file == path
-    assert reading.remarks == {"annotations of other categories left out": 1}
+    assert reading.remarks == {
+        "annotations of other categories left out": 1,
+        "other fields of images and annotations left out": 1,  # a license
+    }
 
 
 def test_folders_that_all_names_share_are_no_part_of_them(tree, write_coco):
@@ -124,9 +127,9 @@ COCO_FAULTS = [
     (coco(annotations=None), "expected a list under 'annotations', got None"),
     ({"images": [], "annotations": []}, "expected a list under 'categories', got nothing"),
     (coco(images=[]), "expected the image_id of an entry of images, got 7"),
-    (coco(categories=[]), "expected one category, or one named 'face', in .*, got none; set data."),
+    (coco(categories=[]), "expected one category, or one named 'face', in .*, got none; name"),
     (coco(categories=[{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]),
-     "expected one category, or one named 'face', in .*, got 'cat', 'dog'; set data.category="),
+     "expected one category, or one named 'face', in .*, got 'cat', 'dog'; name that of faces"),
     (coco(categories=[{"id": "1", "name": "face"}]), r"categories\[0\]: expected an id of its own"),
     (coco(images=[3]), r"images\[0\]: expected a table, got 3"),
     (change("images", id=None), r"images\[0\]: expected a number or text as id, got None"),
@@ -173,7 +176,8 @@ def test_a_fault_of_coco_labels_is_one_sentence(tree, write_coco, content, sente
 
 
 def test_what_of_coco_is_not_read_is_counted(tree, write_coco):
-    content = change("annotations", keypoints=[1, 2, 2] * 17, segmentation=[[1, 2, 3, 4, 5, 6]])
+    content = change("annotations", keypoints=[1, 2, 2] * 17, segmentation=[[1, 2, 3, 4, 5, 6]],
+                     score=0.5, attributes={"blur": 1, "tool": "x"})  # fmt: skip
     write_coco(content)
     reading = read_split(tree.root, "train", layout="coco")
     assert not reading.annotations[0].faces.has_landmarks.any()
@@ -181,6 +185,7 @@ def test_what_of_coco_is_not_read_is_counted(tree, write_coco):
         "annotations of other categories left out": 1,
         "faces whose keypoints are not 5, taken as without landmarks": 1,
         "masks left out": 1,
+        "other fields of images and annotations left out": 3,
     }
 
 
@@ -372,7 +377,7 @@ def test_the_check_takes_the_layout(tree, write_coco, write_yolo, tmp_path, layo
     report = json.loads((run / "report.json").read_text())
     assert f"expected the val labels of {layout.upper()} in {tree.root}" in report["errors"][1]
     expected = {
-        "coco": ["annotations of other categories left out", "extra.jpg"],
+        "coco": ["categories left out", "other fields of images and", "extra.jpg"],
         "yolo": ["images without a label file, taken as without faces"],
     }[layout]
     assert len(report["warnings"]) == len(expected)

@@ -8,6 +8,7 @@ from pathlib import Path
 from src.data.layouts.labels import quoted
 
 _SHOWN = 8
+_ADVICE = "name that of faces with data.category=, or category= of src.convert"
 
 
 def face_category(names: Mapping[int, str], wanted: str | None, file: Path) -> int:
@@ -28,13 +29,13 @@ def face_category(names: Mapping[int, str], wanted: str | None, file: Path) -> i
         if len(found) != 1:
             raise ValueError(
                 f"expected the category {quoted(wanted)} once in {file}, got {shown or 'none'}; "
-                "set data.category="
+                f"{_ADVICE}"
             )
         return found[0]
     faces = [number for number, name in names.items() if name.lower() in ("face", "faces")]
     if len(names) != 1 and len(faces) != 1:
         raise ValueError(
             f"expected one category, or one named 'face', in {file}, got {shown or 'none'}; "
-            "set data.category= to the one of faces"
+            f"{_ADVICE}"
         )
     return next(iter(faces or names))

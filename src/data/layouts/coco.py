@@ -40,6 +40,14 @@ CATEGORY = {"id": 1, "name": "face", "supercategory": "person", "keypoints": lis
 
 Table = Mapping[str, Any]
 
+_READ = {
+    "images": {"id", "file_name", "width", "height"},
+    "annotations": {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore",
+                    "keypoints", "num_keypoints", "segmentation", "attributes"},
+    "attributes": {*ATTRIBUTES, "quality"},
+}  # fmt: skip
+"""List of entries -> the fields of them that are read, or follow from those."""
+
 _FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation")}
 _WHICH = "instances_{split}.json"
 
@@ -116,6 +124,7 @@ class Coco:
                 faces[entry["image_id"]].append(_label(entry, place, labels.remarks))
             except ValueError as error:
                 labels.refuse(found, place, str(error))
+        labels.remarks.update(_other_fields(content))
         labels.images = [image._replace(faces=faces[key]) for key, image in images.items()]
         return labels
 
@@ -337,6 +346,19 @@ def _flag(entry: Table, name: str) -> bool:
     if value not in (0, 1):  # true and false, too
         raise ValueError(f"expected 0 or 1 as {name}, got {quoted(value)}; correct it")
     return bool(value)
+
+
+def _other_fields(content: Table) -> Counter[str]:
+    other: Counter[str] = Counter()
+    for name in ("images", "annotations"):
+        for entry in content[name]:
+            if isinstance(entry, dict):
+                other.update(entry.keys() - _READ[name])
+                attributes = entry.get("attributes")
+                if isinstance(attributes, dict):
+                    other.update(attributes.keys() - _READ["attributes"])
+    total = sum(other.values())
+    return Counter({"other fields of images and annotations left out": total} if total else {})
 
 
 def _attributes(table: Any) -> tuple[float | None, tuple[int, ...] | None]:
