@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from src.images.drawing import contact_sheet, draw_faces
 from src.images.files import find_sources, read_image, read_photo
 from src.images.resize import fit_long_side
 from src.images.video import VIDEO_SUFFIXES, VideoReader, VideoWriter
-from src.prediction.formats import Format, check_formats, write_crops, write_formats
-from src.prediction.journal import Journal
+from src.prediction.formats import check_formats, write_crops, write_formats
+from src.prediction.journal import Entry, Journal
 from src.report.progress import tracked
+from src.runs.locks import only_one_in
 from src.runs.record import record, run_is_named
 from src.types import Detections
 
@@ -68,24 +70,8 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
         long_side=config.long_side,
         device=config.device,
     )
-    journal = Journal(
-        folder / "predictions.jsonl", _what_decides(config, formats), resume=config.resume
-    )
-    record(folder, config)
-    already = [name for name, file in files.items() if str(file) in journal.done]
-    if already:
-        log.info("going on: %d of %d files are done", len(already), len(files))
-    entries = {}
-    try:
-        for name, file in tracked(files.items(), "files", len(files), unit="file"):
-            entry = journal.done.get(str(file))
-            if entry is None:
-                entry = {"file": str(file), **_look(detector, config, file, name, folder)}
-                journal.add(entry)
-            entries[name] = dict(entry)
-    except KeyboardInterrupt:
-        log.info("stopped; resume=true run=%s goes on with what is left", config.run)
-        raise
+    with only_one_in(folder, "prediction"):
+        entries = _look_at_all(detector, config, files, folder, crops="crops" in formats)
     results = {"checkpoint": config.checkpoint, "files": list(entries.values())}
     write_formats(folder, formats, {"checkpoint": config.checkpoint}, entries)
     errors = [entry["error"] for entry in entries.values() if "error" in entry]
@@ -98,6 +84,31 @@ def predict(config: DictConfig, folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     _write_sheet(folder, [name for name, entry in entries.items() if "faces" in entry])
     return results
+
+
+def _look_at_all(
+    detector: Detector, config: DictConfig, files: Mapping[str, Path], folder: Path, *, crops: bool
+) -> dict[str, Entry]:
+    """Name of each file -> what is in it, from the journal where it is there."""
+    settings = _what_decides(config, crops)
+    journal = Journal(folder / "predictions.jsonl", settings, resume=config.resume)
+    record(folder, config)
+    if journal.done:
+        log.info("going on: %d of %d files are done", len(journal.done), len(files))
+    entries: dict[str, Entry] = {}
+    try:
+        for name, file in tracked(files.items(), "files", len(files), unit="file"):
+            entry = journal.done.get(str(file))
+            if entry is None:
+                cut = folder / "crops" / name if crops else None
+                found = _look(detector, config, file, folder / "drawn" / name, cut)
+                entry = {"file": str(file), **found}
+                journal.add(entry)
+            entries[name] = entry
+    except KeyboardInterrupt:
+        log.info("stopped; resume=true run=%s goes on with what is left", config.run)
+        raise
+    return entries
 
 
 def _write_sheet(folder: Path, names: list[str]) -> None:
@@ -127,7 +138,7 @@ def predict_all(config: DictConfig, folder: Path) -> None:
         )
 
 
-def _what_decides(config: DictConfig, formats: list[Format]) -> dict[str, Any]:
+def _what_decides(config: DictConfig, crops: bool) -> dict[str, Any]:
     """The settings that a run which goes on must share with what it has done."""
     names = ("source", "long_side", "max_pixels", "decoder", "views")
     plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -136,7 +147,7 @@ def _what_decides(config: DictConfig, formats: list[Format]) -> dict[str, Any]:
         "checkpoint": config.checkpoint,
         "weights": hashlib.sha256(weights).hexdigest(),
         **{name: plain[name] for name in names},
-        **({"crops": True} if "crops" in formats else {}),
+        **({"crops": True} if crops else {}),
     }
 
 
@@ -145,15 +156,13 @@ def _is_video(file: Path) -> bool:
 
 
 def _look(
-    detector: Detector, config: DictConfig, file: Path, name: str, folder: Path
+    detector: Detector, config: DictConfig, file: Path, drawn: Path, crops: Path | None
 ) -> dict[str, Any]:
     """What is in a file, or its error."""
-    drawn = folder / "drawn" / name
     drawn.parent.mkdir(parents=True, exist_ok=True)
     try:
         if _is_video(file):
             return _predict_video(detector, file, drawn)
-        crops = folder / "crops" / name if "crops" in config.save else None
         return _predict_image(detector, config, file, drawn, crops)
     except _FAILURES as error:
         sentence = describe(error)
@@ -202,7 +211,7 @@ def _faces(found: Detections) -> list[dict[str, Any]]:
     return [{"box": box, "score": score, "landmarks": points} for box, score, points in rows]
 
 
-def _num_faces(entries: list[dict[str, Any]]) -> int:
+def _num_faces(entries: Sequence[Entry]) -> int:
     """Faces of images; of videos, those of all frames."""
     return sum(len(e.get("faces", ())) + _num_faces(e.get("frames", [])) for e in entries)
 
