@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,9 +100,10 @@ def check_tree(
             noted = report.errors if need_val or split == "train" else report.warnings
             if str(error) not in noted:
                 noted.append(str(error))
-            continue
-        reading = readings[split]
-        report.splits[split] = summarise(reading, image_size)
+    # Splits may share a folder of images.
+    listed = {r.image_folder / name for r in readings.values() for name in r.listed}
+    for split, reading in readings.items():
+        report.splits[split] = summarise(reading, image_size, listed)
         report.errors.extend(str(problem) for problem in reading.problems)
         if decode:
             report.errors.extend(undecodable(reading.annotations))
@@ -122,8 +123,8 @@ def check_tree(
     return report
 
 
-def summarise(reading: Reading, image_size: int) -> SplitReport:
-    """Count what one split holds."""
+def summarise(reading: Reading, image_size: int, listed: Collection[Path]) -> SplitReport:
+    """Count what one split holds; ``listed`` has the images of all splits."""
     faces = [annotation.faces for annotation in reading.annotations]
     counts = np.array([len(each.boxes) for each in faces])
     problems: dict[str, list[str]] = {}
@@ -132,7 +133,7 @@ def summarise(reading: Reading, image_size: int) -> SplitReport:
     on_disk = {
         path.relative_to(reading.image_folder).as_posix()
         for path in reading.image_folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in IMAGE_SUFFIXES and path not in listed
     }
     return SplitReport(
         label_file=str(reading.label_file),
@@ -151,7 +152,7 @@ def summarise(reading: Reading, image_size: int) -> SplitReport:
         num_clipped=reading.num_clipped,
         face_sizes=size_histogram(reading, image_size),
         problems=problems,
-        unlabelled=sorted(on_disk - set(reading.listed)),
+        unlabelled=sorted(on_disk),
     )
 
 

@@ -139,7 +139,7 @@ def test_face_sizes_fall_into_the_interval_they_begin(tree, row: Callable[..., s
     # Images of 80 pixels shown at 80: sizes as written.
     rows = [row(f"0 0 {side} {side}") for side in (15.5, 16, 31.9, 32, 59)]
     tree.retinaface("train", {"0--A/a.jpg": rows})
-    sizes = summarise(inspect_split(tree.root, "train"), 80).face_sizes
+    sizes = summarise(inspect_split(tree.root, "train"), 80, ()).face_sizes
     assert list(sizes.values()) == [1, 2, 2, 0, 0, 0, 0]
 
 
