@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from src import checkpoint
 from src.cli import command
 from src.comparison import draw_training
+from src.comparison.curves import SIZE_LABELS
 from src.data.datamodule import FaceDataModule
 from src.models import FaceDetector
 from src.profiling.complexity import complexity
@@ -72,8 +73,12 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     write_json(folder / "measure.json", results)
     table = networks_table(results["networks"])
     lines = "\n".join(f"- {line}" for line in method_lines(results))
-    (folder / "measure.md").write_text(f"{table}\n\n{lines}\n", encoding="utf-8")
     log.info("medians of %d rounds, %s:\n%s", config.rounds, results["device"], table)
+    if config.measure_ap:
+        by_size = sizes_table(results["networks"])
+        log.info("AP of hard faces by size, sqrt(width x height) in pixels:\n%s", by_size)
+        table = f"{table}\n\nHard faces by size, sqrt(width x height) in pixels:\n\n{by_size}"
+    (folder / "measure.md").write_text(f"{table}\n\n{lines}\n", encoding="utf-8")
     log.info("table: %s", folder / "measure.md")
     if runs := runs_of(paths):
         draw_training(runs, folder / "curves.png")
@@ -157,6 +162,15 @@ def networks_table(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]  # fmt: skip
     return markdown_table([*head, "ms/image", "ratio"], cells)
+
+
+def sizes_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """AP of each network by face size; n/a where the images have no such face."""
+    cells = [
+        [f"`{row['name']}`", *(percent(row["metrics"][f"ap_{size}"]) for size in SIZE_LABELS)]
+        for row in rows
+    ]
+    return markdown_table(["network", *(f"AP {label}" for label in SIZE_LABELS.values())], cells)
 
 
 def method_lines(results: Mapping[str, Any]) -> list[str]:

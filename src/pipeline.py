@@ -52,7 +52,7 @@ def pipeline(config: DictConfig, folder: Path) -> dict[str, Any]:
         for number, stage in enumerate(chosen, 1):
             chain.run(stage, f"[{number}/{len(chosen)}] {stage.name}")
             summary = summarise(config, chain)
-            write_page(folder, config.name, stages, summary)
+            write_page(folder, config.name, stages, summary, config.judged)
     for goal in summary["goals"]:
         log.info("%s", goal["sentence"])
     log.info("page: %s", folder / "page.html")

@@ -57,6 +57,9 @@ def test_two_networks(files, tree, tmp_path, caplog):
     assert results["networks"][0]["ratio"] == 1
     assert written["data"]["images"] == 3
     assert (written["height"], written["width"], written["threads"]) == (64, 96, 1)
+    shown = (folder / "measure.md").read_text()
+    assert "AP under 16" in shown
+    assert "n/a" in shown  # no image of 96 px has a face of 96
     assert written["device"].startswith("cpu, ")
     text = (folder / "measure.md").read_text()
     assert text.startswith(networks_table(results["networks"]))

@@ -73,6 +73,14 @@ def image(content: bytes, about: str, *, pixels: bool = False) -> Markup:
     return _part("image", about, kind, base64.b64encode(content).decode("ascii"))
 
 
+def charts(drawings: Sequence[tuple[Figure, str]]) -> Markup:
+    """Charts with what they show, side by side where there is room: 4 inches wide each, so that
+    their text is readable on a telephone."""
+    shown = [(about, base64.b64encode(render(each, "svg")).decode("ascii"))
+             for each, about in drawings]  # fmt: skip
+    return _part("charts", shown)
+
+
 def render(drawing: Figure, kind: str) -> bytes:
     """A figure as a file of ``svg`` or ``png``; the same figure is the same file."""
     stream = io.BytesIO()

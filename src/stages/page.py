@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
+from src.comparison.curves import draw_losses, draw_precisions, draw_sizes
 from src.report import page as html
+from src.report.charts import new_chart
 from src.report.progress import duration
 from src.report.tables import percent
 from src.runs.files import replacing, write_json
@@ -19,15 +22,21 @@ from src.stages.plan import Stage
 LEVELS = ("easy", "medium", "hard")
 
 PICTURES = {
-    "curves.png": "Loss on the labels and AP while the networks were trained",
-    "sheet.png": "Faces that the last network finds",
-    "widths.png": "Channels of each layer before and after pruning",
+    "predict/sheet.png": "Faces that the last network finds",
+    "evaluate/pictures/pr_curves.png": "Precision and recall of the last network",
+    "finetune/pictures/pr_curves.png": "Precision and recall of the last network",
+    "finetune/pictures/widths.png": "Channels of each layer before and after pruning",
+    "prune/widths.png": "Channels of each layer before and after pruning",
 }
-"""Files that commands leave in their folders -> what they show."""
+"""Files that stages leave -> what they show."""
 
 
 def write_page(
-    folder: Path, name: str, stages: Sequence[Stage], summary: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    stages: Sequence[Stage],
+    summary: Mapping[str, Any],
+    judged: Mapping[str, str],
 ) -> None:
     """Write ``page.html`` into the folder of a pipeline, and what it tells as ``pipeline.json``.
 
@@ -36,6 +45,7 @@ def write_page(
         name: of the pipeline.
         stages: all of them, run or not.
         summary: what ``src.pipeline`` returns.
+        judged: names of the stages ``before`` and ``after`` pruning.
     """
     write_json(folder / "pipeline.json", summary)
     title = f"Pipeline {name}"
@@ -44,7 +54,9 @@ def write_page(
         html.heading(title, level=1),
         *_verdict(summary, networks),
         *_table(networks),
-        *_pictures(stages),
+        *_charts(stages, networks),
+        *_before_and_after(stages, judged),
+        *_pictures(folder),
         *_searches(stages, folder),
         *_commands(summary),
     ]
@@ -104,12 +116,54 @@ def _precision(row: Mapping[str, Any], name: str) -> str:
     return percent(math.nan if value is None else value)
 
 
-def _pictures(stages: Sequence[Stage]) -> Iterator[Markup]:
-    for file, about in PICTURES.items():
-        for stage in stages:
-            for path in sorted({*stage.folder.glob(file), *stage.folder.glob(f"pictures/{file}")}):
-                yield html.heading(about)
-                yield html.image(path.read_bytes(), f"{about}, stage {stage.name}", pixels=True)
+def _charts(stages: Sequence[Stage], networks: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
+    """How each phase went, and AP by face size."""
+    runs = {stage.name: stage.folder for stage in stages
+            if (stage.folder / "metrics.csv").exists()}  # fmt: skip
+    drawings = []
+    if runs:
+        drawings += [
+            (_chart(draw_losses, runs), "Loss on the labels during the trainings"),
+            (_chart(draw_precisions, runs), "AP during the trainings"),
+        ]
+    if networks and all(row.get("metrics") for row in networks):
+        drawings.append((_chart(draw_sizes, networks), "AP of each network by face size"))
+    if drawings:
+        yield html.heading("Trainings and face sizes")
+        yield html.charts(drawings)
+
+
+def _chart(draw: Callable[..., None], shown: Any) -> Figure:
+    """A chart for a column of the page, its legend below, where it covers nothing."""
+    figure = new_chart(4.1, 3.6)
+    axes = figure.subplots()
+    draw(axes, shown)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3,
+                  frameon=False, fontsize=9)  # fmt: skip
+    return figure
+
+
+def _before_and_after(stages: Sequence[Stage], judged: Mapping[str, str]) -> Iterator[Markup]:
+    """The same validation images with what was found before pruning and at the end."""
+    folders = {stage.name: stage.folder for stage in stages}
+    shown = [(name, folders[name] / "pictures" / "predictions.png")
+             for name in (judged["before"], judged["after"]) if name in folders]  # fmt: skip
+    shown = [(name, file) for name, file in shown if file.exists()]
+    if shown:
+        yield html.heading("Before and after pruning")
+        yield html.paragraph("Labels are orange, faces found green.", note=True)
+        for name, file in shown:
+            yield html.paragraph(name)
+            yield html.image(file.read_bytes(), f"Faces found by {name}", pixels=True)
+
+
+def _pictures(folder: Path) -> Iterator[Markup]:
+    told = set()
+    for name, about in PICTURES.items():
+        if (folder / name).exists() and about not in told:
+            told.add(about)
+            yield html.heading(about)
+            yield html.image((folder / name).read_bytes(), about, pixels=True)
 
 
 def _searches(stages: Sequence[Stage], folder: Path) -> Iterator[Markup]:

@@ -11,13 +11,14 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from src.evaluation import detection_rows, draw_pr_curves, prediction_paths, write_predictions
-from src.images.drawing import contact_sheet, draw_faces
+from src.images.drawing import ORANGE, contact_sheet, draw_faces
 from src.images.files import read_image
 from src.types import Batch
 
 
 class Pictures(L.Callback):
-    """Draws the first validation images with their detections, and the precision-recall curves.
+    """Draws the first validation images, labels orange and detections green, and the
+    precision-recall curves.
 
     Written to ``folder`` (overwritten at each validation) and sent to the loggers that show images.
 
@@ -48,9 +49,10 @@ class Pictures(L.Callback):
             image = np.ascontiguousarray(batch.images[i].permute(1, 2, 0).cpu().numpy())
             shown = found.scores >= self.score_threshold
             scale = batch.scales[i]
+            labels = batch.targets.boxes[batch.targets.image_index == i].cpu().numpy()
             self._drawn.append(
                 draw_faces(
-                    image,
+                    draw_faces(image, labels, colour=ORANGE),
                     (found.boxes[shown] * scale.repeat(2)).cpu().numpy(),
                     scores=found.scores[shown].cpu().numpy(),
                     landmarks=(found.landmarks[shown] * scale).cpu().numpy(),
