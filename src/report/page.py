@@ -67,10 +67,10 @@ def picture(drawing: Figure, about: str, *, pixels: bool = False) -> Markup:
     return image(render(drawing, "png" if pixels else "svg"), about, pixels=pixels)
 
 
-def image(content: bytes, about: str, *, pixels: bool = False) -> Markup:
-    """A file of a picture, SVG or PNG, within the page."""
+def image(content: bytes, about: str, *, pixels: bool = False, wide: bool = False) -> Markup:
+    """A file of a picture, SVG or PNG, within the page; one with small text scrolls sideways."""
     kind = "image/png" if pixels else "image/svg+xml"
-    return _part("image", about, kind, base64.b64encode(content).decode("ascii"))
+    return _part("image", about, kind, base64.b64encode(content).decode("ascii"), wide)
 
 
 def charts(drawings: Sequence[tuple[Figure, str]]) -> Markup:

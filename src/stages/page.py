@@ -163,7 +163,8 @@ def _pictures(folder: Path) -> Iterator[Markup]:
         if (folder / name).exists() and about not in told:
             told.add(about)
             yield html.heading(about)
-            yield html.image((folder / name).read_bytes(), about, pixels=True)
+            wide = not name.endswith("sheet.png")  # charts with text
+            yield html.image((folder / name).read_bytes(), about, pixels=True, wide=wide)
 
 
 def _searches(stages: Sequence[Stage], folder: Path) -> Iterator[Markup]:
