@@ -95,6 +95,10 @@ def test_featherface_in_an_empty_environment(wheels, elsewhere, tmp_path):
     run(programs / "pip", "install", "-q", f"{wheels['featherface']}[serve]", cwd=elsewhere)
     assert "/detect" in run(programs / "featherface", "serve", "--help", cwd=elsewhere).stdout
     run(programs / "python", "-c", "import featherface.service", cwd=elsewhere)
+    packed = zipfile.ZipFile(wheels["featherface"]).namelist()
+    assert {
+        f"featherface/page/{file.name}" for file in (ROOT / "runtime/featherface/page").iterdir()
+    } <= set(packed)
     typed = "from featherface import Detector; import featherface, pathlib; " \
         "print((pathlib.Path(featherface.__file__).parent / 'py.typed').is_file())"  # fmt: skip
     assert run(programs / "python", "-c", typed, cwd=elsewhere).stdout == "True\n"

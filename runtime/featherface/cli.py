@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from featherface.serving import serve
 
             return serve(words[1:])
+        if words[:1] == ["web"]:
+            from featherface.web import web
+
+            return web(words[1:])
         return _run(_parser().parse_args(words))
     except (ValueError, OSError, ImportError) as error:
         if isinstance(error, BrokenPipeError):  # whoever read our output has enough
@@ -189,7 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="featherface",
         description="Find faces in photos, videos, folders of them, and the frames of a camera. "
-        "featherface serve does it for others, over HTTP: featherface serve --help.",
+        "Other commands: featherface web, a page that does it in the browser; featherface serve, "
+        "a service that does it over HTTP.",
         epilog="Exit codes: 0, all was read; 1, something could not be read, the rest was done; "
         "2, it cannot be done, for the reason said; 130, interrupted. Ctrl-C ends a camera.",
     )

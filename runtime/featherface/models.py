@@ -95,10 +95,15 @@ class Model:
         return boxes, scores, landmarks
 
 
+def model_file(name: str) -> Path:
+    """The file of a network inside the package."""
+    return WEIGHTS / f"{name}{_SUFFIX}"
+
+
 def _content(name: str | Path) -> bytes:
     """The bytes of a file, or of a network inside the package, which are checked."""
     if name in MODELS:
-        file = WEIGHTS / f"{name}{_SUFFIX}"
+        file = model_file(str(name))
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != _sums()[file.name]:
             raise ValueError(

@@ -29,3 +29,10 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
         "src.export decode=true wrote (default: %(default)s)")  # fmt: skip
     add("--providers", type=lambda text: text.split(","), metavar="NAME,...",
         help="of ONNX Runtime, best first, such as cuda,cpu (default: cpu)")  # fmt: skip
+
+
+def not_listening(host: str, port: int, error: OSError) -> OSError:
+    """What to say of an address that cannot be listened at."""
+    return OSError(
+        f"expected a free port {port} at {host}, got: {error.strerror}; set another --port or 0"
+    )

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from featherface.options import Parser, add_detector_options
+from featherface.options import Parser, add_detector_options, not_listening
 
 _CONNECTIONS = 256
 """Open at once; uvicorn sends others away."""
@@ -55,7 +55,11 @@ def serve(arguments: Sequence[str]) -> int:
     )
     app = create_app(detector, limits, landmarks=given.landmarks)
     family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
-    with socket.create_server((given.host, given.port), family=family) as listening:
+    try:
+        listening = socket.create_server((given.host, given.port), family=family)
+    except OSError as error:
+        raise not_listening(given.host, given.port, error) from None
+    with listening:
         port = listening.getsockname()[1]
         where = f"[{given.host}]" if family == socket.AF_INET6 else given.host
         print(f"serving on http://{where}:{port}, described at /docs; Ctrl-C ends it", flush=True)
