@@ -1,15 +1,17 @@
 """Export a network to run without this package: ``python -m src.export checkpoint=...``.
 
-Writes an ONNX file, runs it with ONNX Runtime on images and compares; a file that does not compute
-what the checkpoint does is not kept. ``--help`` lists the options.
+Writes a file, runs it in every installed runtime that reads it and compares; a file that does not
+compute what the checkpoint does is not kept. ``--help`` lists the options.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,86 +21,184 @@ from omegaconf import DictConfig
 from src import checkpoint
 from src.cli import command
 from src.data.datamodule import FaceDataModule
-from src.deploy import SUFFIX, OnnxNetwork, differences, export_onnx, require
+from src.deploy import (
+    FORMATS,
+    PRECISIONS,
+    Difference,
+    Expected,
+    Exported,
+    ExportOptions,
+    Format,
+    average_precision,
+    differences,
+    expected,
+)
 from src.images.files import IMAGE_SUFFIXES, read_image
+from src.models import FaceDetector
 from src.report.progress import tracked, waiting
-from src.runs.files import replacing, write_json
+from src.report.tables import results_table
+from src.runs.files import write_json
 from src.runs.record import record
+from src.types import Outputs
 
 log = logging.getLogger(__name__)
-
-FORMATS = ("onnx",)
 
 
 def export(config: DictConfig, folder: Path) -> dict[str, Any]:
     """Export what ``config`` names; writes the file and ``export.json``.
 
     Returns:
-        The content of ``export.json``: ``file``, its ``bytes``, ``format``, ``opset``, ``decode``,
-        ``parameters``, ``seconds`` (of the export), ``differences`` (per output the ``largest``
-        absolute one, the ``scale``, which is the largest absolute value, and their quotient
-        ``relative``), ``tolerance`` (of the last), ``images`` and ``shapes`` compared.
+        The content of ``export.json``: ``file``, its ``bytes`` (of all its parts), ``format``,
+        ``opset``, ``decode``, ``nms``, ``precision``, ``parameters``, ``seconds`` (of the export),
+        ``differences`` (per runtime and output the ``largest`` absolute one, the ``scale``, which
+        is the largest absolute value, and their quotient ``relative``), ``unread`` (runtimes that
+        refuse the file, and why), ``tolerance`` (of ``relative``), ``images`` and ``shapes``
+        compared, and of another precision than fp32 the ``ap`` of checkpoint and file.
 
     Raises:
         ValueError: settings that cannot be, or a file that computes something else.
     """
     if config.format not in FORMATS:
         raise ValueError(f"expected a format of {', '.join(FORMATS)}; got {config.format!r}")
-    require("onnx", "onnxscript", "onnxruntime")  # before anything that takes time
+    if config.precision not in PRECISIONS:
+        raise ValueError(
+            f"expected a precision of {', '.join(PRECISIONS)}; got {config.precision!r}"
+        )
+    form = FORMATS[config.format]
+    options = ExportOptions(
+        decode=config.decode, decoder=instantiate(config.decoder) if config.nms else None,
+        precision=config.precision, opset=config.opset,
+    )  # fmt: skip
+    form.check(config.format, options)
+    form.require()  # before anything that takes time
     model = checkpoint.load(config.checkpoint).model
     file = _file(config, folder)
     record(folder, config)
-    images = _images(config)
-    batches = _batches([read_image(image) for image in images])
-    with replacing(file) as partial:
-        partial.touch()  # where nothing can be written it says so before the export
+    data: FaceDataModule = instantiate(config.data, _convert_="all")
+    images = _images(config, data)
+    batches = _batches([read_image(image) for image in images], form.largest)
+    if options.precision == "int8":
+        options = options._replace(calibration=_calibration(data, config.num_calibration))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    ap: dict[str, dict[str, float]] = {}
+    with TemporaryDirectory(prefix=".export-", dir=file.parent) as beside:
+        partial = Path(beside) / file.name  # where nothing can be written it says so at once
         start = time.perf_counter()
         with waiting("export"):
-            export_onnx(model, partial, decode=config.decode, opset=config.opset)
+            form.write(model, partial, options)
         seconds = time.perf_counter() - start
-        network = OnnxNetwork(partial)
-        found = differences(model, network, tracked(batches, "comparison", len(batches)))
-        for name, difference in found.items():
-            if not difference.relative <= config.tolerance:  # NaN is not
-                raise ValueError(
-                    f"expected {name} of the exported network within {config.tolerance:g} of its "
-                    f"scale, got a difference of {difference.largest:.3g} where values reach "
-                    f"{difference.scale:.3g}; no file was kept, please report the network"
-                )
+        wanted = [expected(model, batch, options) for batch in tracked(batches, "PyTorch")]
+        found, unread = _compared(form, partial, wanted, config)
+        if options.precision != "fp32":
+            ap = _accuracy(model, form, Path(beside) / "raw", options, data)
+        size = sum(part.stat().st_size for part in _parts(partial, form))
+        for part in reversed(_parts(partial, form)):  # the one that is named comes last
+            os.replace(part, file.with_name(part.name))
     results = {
-        "file": str(file), "bytes": file.stat().st_size, "checkpoint": config.checkpoint,
+        "file": str(file), "bytes": size, "checkpoint": config.checkpoint,
         "format": config.format, "opset": config.opset, "decode": config.decode,
-        "parameters": network.metadata["parameters"], "seconds": seconds,
+        "nms": config.nms, "precision": config.precision,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": seconds,
         "differences": {
-            name: {**value._asdict(), "relative": value.relative} for name, value in found.items()
+            runtime: {name: {**v._asdict(), "relative": v.relative} for name, v in outputs.items()}
+            for runtime, outputs in found.items()
         },
-        "tolerance": config.tolerance, "images": [str(image) for image in images],
-        "shapes": [list(batch.shape) for batch in batches],
+        "unread": unread, "tolerance": config.tolerance, "images": [str(each) for each in images],
+        "shapes": [list(batch.shape) for batch in batches], "ap": ap,
     }  # fmt: skip
     write_json(folder / "export.json", results)
-    listed = ", ".join(f"{name} {value.largest:.2g}" for name, value in found.items())
     log.info(
         "%s: %.0f KB in %.0f s; largest difference on %d images: %s",
-        file, results["bytes"] / 1000, seconds, len(images), listed,
+        file, size / 1000, seconds, len(images), "; ".join(
+            f"{runtime}: " + ", ".join(f"{name} {v.largest:.2g}" for name, v in outputs.items())
+            for runtime, outputs in found.items()
+        ),
     )  # fmt: skip
+    for runtime, reason in unread.items():
+        log.warning("not compared in %s, which does not read this file: %s", runtime, reason)
+    if ap:
+        log.info("AP on %d images:\n%s", len(data.names), results_table(ap))
     return results
 
 
+def _compared(
+    form: Format, file: Path, wanted: Sequence[Expected], config: DictConfig
+) -> tuple[dict[str, dict[str, Difference]], dict[str, str]]:
+    """The differences in every installed runtime, and why others do not read the file.
+
+    Raises:
+        ValueError: a runtime computes something else, or the one that the format is for refuses.
+    """
+    found: dict[str, dict[str, Difference]] = {}
+    unread: dict[str, str] = {}
+    for reader in form.readers:
+        if not reader.installed:
+            continue
+        try:
+            network = reader.load(file, tuple(wanted[0].outputs))
+            compared = tracked(wanted, f"comparison in {reader.name}")
+            found[reader.name] = differences(network, compared)
+        except ValueError as error:
+            if reader is form.readers[0]:
+                raise
+            unread[reader.name] = str(error).replace(str(file.parent), "")
+    if config.precision == "fp32":  # what another precision costs is said as AP
+        for runtime, outputs in found.items():
+            for name, difference in outputs.items():
+                if not difference.relative <= config.tolerance:  # NaN is not
+                    raise ValueError(
+                        f"expected {name} of the exported network in {runtime} within "
+                        f"{config.tolerance:g} of its scale, got a difference of "
+                        f"{difference.largest:.3g} where values reach {difference.scale:.3g}; no "
+                        "file was kept, please report the network"
+                    )
+    return found, unread
+
+
+def _accuracy(
+    model: FaceDetector, form: Format, stem: Path, options: ExportOptions, data: FaceDataModule
+) -> dict[str, dict[str, float]]:
+    """AP of the checkpoint and of its file, by raw outputs, whatever is asked of the file."""
+    raw = stem.with_name(stem.name + form.suffixes[0])
+    form.write(model, raw, options._replace(decode=False, decoder=None))
+    network = form.readers[0].load(raw, Outputs._fields)
+    return {
+        "checkpoint": average_precision(model, data),
+        options.precision: average_precision(Exported(network, model.priors), data),
+    }
+
+
+def _parts(file: Path, form: Format) -> list[Path]:
+    """All files that ``file`` consists of, itself first."""
+    stem = file.name.removesuffix(form.suffixes[0])
+    return [file.with_name(stem + suffix) for suffix in form.suffixes]
+
+
 def _file(config: DictConfig, folder: Path) -> Path:
+    suffix = FORMATS[config.format].suffixes[0]
     if config.output is None:
-        return folder / (Path(config.checkpoint).stem + SUFFIX)
+        return folder / (Path(config.checkpoint).stem + suffix)
     file = Path(config.output)
-    if file.suffix != SUFFIX or file.is_dir():
-        raise ValueError(f"expected output=NAME{SUFFIX}, a file, got {file}")
+    if not file.name.endswith(suffix) or file.is_dir():
+        raise ValueError(f"expected output=NAME{suffix}, a file, got {file}")
     return file
 
 
-def _images(config: DictConfig) -> list[Path]:
+def _calibration(data: FaceDataModule, number: int) -> list[np.ndarray]:
+    """Training images as they are, without augmentation, spread over all of them."""
+    data.setup("fit")
+    every = data.train_annotations
+    chosen = every[:: max(1, len(every) // number)][:number]
+    return [_planes(read_image(each.path)[None]) for each in chosen]
+
+
+def _images(config: DictConfig, data: FaceDataModule) -> list[Path]:
     """Those that are compared: of ``source``, else validation images of ``data``."""
-    if config.source is None:
-        data: FaceDataModule = instantiate(config.data, _convert_="all")
+    if config.source is None or config.precision != "fp32":
         data.prepare_data()
         data.setup("validate")
+    if config.source is None:
         return [image.path for image in data.val_annotations[: config.num_images]]
     source = Path(config.source)
     if source.is_file():
@@ -114,17 +214,27 @@ def _images(config: DictConfig) -> list[Path]:
     return found[: config.num_images]
 
 
-def _batches(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each image [H, W, 3] by itself, and a batch of two, as [B, 3, H, W].
+def _batches(images: Sequence[np.ndarray], largest: int | None) -> list[np.ndarray]:
+    """Each image [H, W, 3] by itself, and parts of the first, as [B, 3, H, W].
 
-    The two are the first image and its mirror image without their last row and column: so odd and
-    even sides are both seen, which a graph may treat differently.
+    A part two thirds as large, and a batch of three with odd sides: the image, its mirror image and
+    its negative. So three sizes are seen, odd and even sides, one image and several.
+
+    Args:
+        largest: longer sides are cut to it; None: none is.
     """
+    images = [image[:largest, :largest] for image in images]
     first = images[0]
-    height, width = (max(1, side - 1) for side in first.shape[:2])
-    part = first[:height, :width]
-    batches = [*(image[None] for image in images), np.stack([part, part[:, ::-1]])]
-    return [np.ascontiguousarray(batch.transpose(0, 3, 1, 2)) for batch in batches]
+    height, width = first.shape[:2]
+    odd = first[: height - 1 + height % 2, : width - 1 + width % 2]
+    part = first[: max(1, 2 * height // 3), : max(1, 2 * width // 3)]
+    three = np.stack([odd, odd[:, ::-1], 255 - odd])
+    return [_planes(batch) for batch in [*(image[None] for image in images), part[None], three]]
+
+
+def _planes(images: np.ndarray) -> np.ndarray:
+    """[B, H, W, 3] -> [B, 3, H, W]."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 main = command("export", export)

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnx import TensorProto, helper
 
-from src.deploy.runtime import FORMAT, PREFIX
+from src.deploy.onnx_runtime import FORMAT, PREFIX
 
 
 def fabricate_onnx(path: Path, **metadata: Any) -> None:

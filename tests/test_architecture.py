@@ -100,9 +100,12 @@ def test_nothing_is_printed():
 
 
 def test_weights_are_read_in_one_place_and_cannot_run_code():
-    loaders = ("torch.load", "pickle.load", "pickle.loads", "joblib.load", "torch.jit.load")
+    loaders = ("torch.load", "pickle.load", "pickle.loads", "joblib.load")
+    programs = ("torch.jit.load", "torch.export.load")
     found = {file: calls(tree(file), *loaders) for file in files()}
     assert [file.name for file, sites in found.items() if sites] == ["checkpoint.py"]
+    exported = {file.name for file in files() if calls(tree(file), *programs)}
+    assert exported == {"torch_files.py"}  # reads back what it has written
     for call in found[SRC / "checkpoint.py"]:
         options = {word.arg: ast.unparse(word.value) for word in call.keywords}
         assert options.get("weights_only") == "True"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from src.deploy.runtime import OnnxNetwork
+from src.deploy.graph import Faces
+from src.deploy.options import ExportOptions
+from src.deploy.runtime import Network
 from src.detection.coding import decode_boxes, decode_landmarks
+from src.detection.decoding import Decoder
 from src.detection.priors import priors_for
 from src.models import FaceDetector
+from src.types import Outputs
 
 
 class Difference(NamedTuple):
@@ -30,32 +34,40 @@ class Difference(NamedTuple):
         return self.largest / max(self.scale, sys.float_info.min)
 
 
-@torch.inference_mode()
-def differences(
-    model: FaceDetector, network: OnnxNetwork, batches: Iterable[np.ndarray]
-) -> dict[str, Difference]:
-    """Compare every output on batches of images.
+class Expected(NamedTuple):
+    """What eager PyTorch computes for a batch."""
 
-    Args:
-        model: what the network was exported from, on the CPU, in eval mode.
-        network: the exported one.
-        batches: BGR pixels, shape [B, 3, H, W], uint8; of differing shapes.
+    pixels: np.ndarray
+    """[B, 3, H, W] uint8, BGR."""
+    outputs: dict[str, np.ndarray]
+
+
+@torch.inference_mode()
+def expected(model: FaceDetector, pixels: np.ndarray, options: ExportOptions) -> Expected:
+    """The outputs as the rest of the package computes them, by name, for [B, 3, H, W] uint8."""
+    images = torch.from_numpy(pixels)
+    outputs = model(model.normalise(images))
+    return Expected(pixels, {k: v.numpy() for k, v in _named(model, images, outputs, options)})
+
+
+def differences(network: Network, batches: Iterable[Expected]) -> dict[str, Difference]:
+    """Compare every output on batches of images.
 
     Raises:
         ValueError: outputs of another name or shape.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    for pixels in batches:
+    for pixels, ours in batches:
         theirs = network(pixels)
-        ours = expected(model, torch.from_numpy(pixels), decode=network.metadata["decode"])
         shapes = [{name: tuple(v.shape) for name, v in values.items()} for values in (ours, theirs)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"expected outputs {shapes[0]} for pixels of shape {pixels.shape}, got {shapes[1]}"
-                f" from {network.path}; please report it"
+                f"expected outputs {shapes[0]} for pixels of shape {pixels.shape}, got {shapes[1]};"
+                " please report it"
             )
-        for name, value in ours.items():
-            wanted = value.numpy()
+        if "count" in ours:
+            theirs = _in_order_of(ours["boxes"], theirs)
+        for name, wanted in ours.items():
             largest, scale = np.abs(wanted - theirs[name]).max(), np.abs(wanted).max()
             found.setdefault(name, []).append((float(largest), float(scale)))
     # numpy's max and not Python's: it does not lose a NaN.
@@ -64,15 +76,40 @@ def differences(
     }
 
 
-def expected(model: FaceDetector, pixels: Tensor, *, decode: bool) -> dict[str, Tensor]:
-    """The outputs as the rest of the package computes them, by name."""
-    outputs = model(model.normalise(pixels))
-    if not decode:
-        return outputs._asdict()
+def _named(
+    model: FaceDetector, images: Tensor, outputs: Outputs, options: ExportOptions
+) -> Sequence[tuple[str, Tensor]]:
     spec = model.priors
-    priors = priors_for(spec, pixels.shape, pixels.device).boxes_cxcywh
-    return {
-        "boxes": decode_boxes(outputs.deltas, priors, spec.variances),
-        "scores": outputs.logits.softmax(dim=-1)[..., 1],
-        "landmarks": decode_landmarks(outputs.landmarks, priors, spec.variances),
-    }
+    if options.decoder is not None:
+        faces = _padded(options.decoder, outputs, model, images)
+        return list(faces._asdict().items())
+    if not options.decode:
+        return list(outputs._asdict().items())
+    priors = priors_for(spec, images.shape, images.device).boxes_cxcywh
+    return [
+        ("boxes", decode_boxes(outputs.deltas, priors, spec.variances)),
+        ("scores", outputs.logits.softmax(dim=-1)[..., 1]),
+        ("landmarks", decode_landmarks(outputs.landmarks, priors, spec.variances)),
+    ]
+
+
+def _padded(decoder: Decoder, outputs: Outputs, model: FaceDetector, images: Tensor) -> Faces:
+    found = decoder(outputs, model.priors, *images.shape[-2:])
+    batch, rows = len(found), decoder.top_k
+    faces = Faces(
+        torch.zeros(batch, rows, 4), torch.zeros(batch, rows), torch.zeros(batch, rows, 5, 2),
+        torch.tensor([len(each.scores) for each in found]),
+    )  # fmt: skip
+    for image, each in enumerate(found):
+        for padded, values in zip(faces, each, strict=False):
+            padded[image, : len(values)] = values
+    return faces
+
+
+def _in_order_of(boxes: np.ndarray, theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Their faces in the order of our boxes: scores that differ by rounding change places."""
+    apart = np.abs(boxes[:, :, None] - theirs["boxes"][:, None]).max(axis=-1)
+    nearest = apart.argmin(axis=2)
+    image = np.arange(len(boxes))[:, None]
+    rows = {name: v[image, nearest] for name, v in theirs.items() if name != "count"}
+    return {**rows, "count": theirs["count"]}

@@ -1,89 +1,23 @@
-"""Exported files run by ONNX Runtime."""
+"""What every runtime is to us: a function from pixels to outputs, in an optional package."""
 
 from __future__ import annotations
 
 import importlib
-import json
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
-from src.deploy.graph import INPUT
 
-FORMAT = 1
-PREFIX = "featherface."
-"""What our names in the metadata of a file begin with."""
-
-
-class OnnxNetwork:
-    """An exported network on the CPU: ``OnnxNetwork(path)(pixels)``.
-
-    Args:
-        path: written by ``src.export``.
-        threads: that one operator may use; operators run one after another.
-
-    Attributes:
-        metadata: ``model``, ``parameters``, ``decode``, ``priors``, ``revision``; see
-            :func:`src.deploy.export_onnx`.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not such a file, or onnxruntime is missing.
-    """
-
-    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
-        (onnxruntime,) = require("onnxruntime")
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(
-                f"expected an ONNX file, found none at {path}; python -m src.export writes one"
-            )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4  # what goes wrong is raised as well
-        content = self.path.read_bytes()
-        try:
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception:  # those of ONNX Runtime have no narrower base
-            raise ValueError(
-                f"expected an ONNX file that ONNX Runtime {onnxruntime.__version__} can read, got "
-                f"a damaged {path} or one of a newer opset; export it again with opset=20"
-            ) from None
-        found = self._session.get_modelmeta().custom_metadata_map
-        self.metadata: dict[str, Any] = {
-            name.removeprefix(PREFIX): json.loads(value)
-            for name, value in found.items()
-            if name.startswith(PREFIX)
-        }
-        if self.metadata.get("format") != FORMAT:
-            raise ValueError(
-                f"expected an ONNX file of src.export, format {FORMAT}, got format "
-                f"{self.metadata.get('format')} in {path}; export the checkpoint again"
-            )
-        self._names = [output.name for output in self._session.get_outputs()]
+class Network(Protocol):
+    """A file that a runtime has loaded."""
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Outputs by name for BGR pixels [B, 3, H, W], 0 to 255, of any type.
-
-        Raises:
-            ValueError: images of another shape.
-        """
-        try:
-            values = self._session.run(None, {INPUT: pixels.astype(np.float32)})
-        except Exception as error:  # as above
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"expected {self.path} to take pixels of shape {pixels.shape}, got: {reason}"
-            ) from None
-        return dict(zip(self._names, values, strict=True))
+        """Outputs by name for BGR pixels [B, 3, H, W], 0 to 255, of any type."""
+        ...
 
 
-def require(*names: str) -> list[ModuleType]:
-    """The modules of optional packages.
+def require(*names: str, extra: str = "export") -> list:
+    """The modules of the packages of an extra.
 
     Raises:
         ValueError: one of them is not installed.
@@ -91,7 +25,8 @@ def require(*names: str) -> list[ModuleType]:
     try:
         return [importlib.import_module(name) for name in names]
     except ImportError as error:
+        missing = (error.name or names[0]).split(".")[0]
         raise ValueError(
-            f"expected the packages of the export extra, found no {error.name}; "
-            "run make install, or pip install -e '.[export]'"
+            f"expected the packages of the {extra} extra, found no {missing}; "
+            f"run make install, or pip install -e '.[{extra}]'"
         ) from None

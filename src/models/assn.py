@@ -52,6 +52,8 @@ class ASSN(nn.Module):
         super().__init__()
         self.channel = SumGate(channels, gate)
         self.spatial = SpatialGate()
+        # Channel by channel: the three scales of a channel are one group of the convolution.
+        self.interleave = nn.ChannelShuffle(3)
         self.sequence = nn.Conv2d(3 * channels, channels, 3, padding=1, groups=channels, bias=False)
         self.sequence_norm = nn.BatchNorm2d(channels)
         self.reduce = ConvNorm(channels, fusion)
@@ -62,8 +64,7 @@ class ASSN(nn.Module):
         p3, p4, p5 = levels
         gated = self.channel(p3)
         scales = [gated, *(F.interpolate(p, size=p3.shape[-2:], mode="nearest") for p in (p4, p5))]
-        # Channel by channel: the three scales of a channel are one group of the convolution.
-        stacked = (torch.stack(scales, dim=2) * self.spatial.gate(gated)[:, :, None]).flatten(1, 2)
+        stacked = self.interleave(torch.cat(scales, dim=1)) * self.spatial.gate(gated)
         y = self.reduce(F.silu(self.sequence_norm(self.sequence(stacked))))
         return [p3 + self.expand(F.silu(y)), p4, p5]
 

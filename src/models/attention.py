@@ -150,5 +150,6 @@ class SharedCBAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate the features [B, C, H, W] of a place; C is one of the ``channels``."""
-        gated = self.spatial(self.gates[str(x.shape[1])](x))
+        gate = self.gates[str(int(x.shape[1]))]  # a tensor where torch.jit.trace looks on
+        gated = self.spatial(gate(x))
         return torch.relu(gated + x) if self.residual else gated

@@ -45,6 +45,13 @@ class LevelHead(nn.Module):
             _rows(self.landmarks(x), 2 * NUM_LANDMARKS),
         )
 
+    @property
+    def readers(self) -> list[nn.Conv2d]:
+        """The convolutions that read the level."""
+        if isinstance(self.stem, ConvNorm):
+            return [self.stem.conv]
+        return [self.boxes, self.classes, self.landmarks]
+
     def wire(self, wiring: Wiring, inputs: Channels, stem: Channels | None) -> None:
         if isinstance(self.stem, ConvNorm):
             inputs = self.stem.wire(wiring, inputs, stem)

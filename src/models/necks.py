@@ -85,6 +85,7 @@ class BiFPNLayer(nn.Module):
         self.p3_out = Fusion(channels, 2)
         self.p4_out = Fusion(channels, 3)
         self.p5_out = Fusion(channels, 2, num_weights=3)
+        self.pool: nn.Module = SamePool()
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         c3, c4, c5 = levels
@@ -92,8 +93,8 @@ class BiFPNLayer(nn.Module):
         p4_down = self.p4_down(p4, _resize(self.down5(c5), p4))
         p3 = self.down3(c3)
         p3_out = self.p3_out(p3, _resize(p4_down, p3))
-        p4_out = self.p4_out(self.up4(c4), p4_down, _pool(p3_out))
-        return [p3_out, p4_out, self.p5_out(self.up5(c5), _pool(p4_out))]
+        p4_out = self.p4_out(self.up4(c4), p4_down, self.pool(p3_out))
+        return [p3_out, p4_out, self.p5_out(self.up5(c5), self.pool(p4_out))]
 
     def wire(
         self, wiring: Wiring, levels: Sequence[Channels], channels: Channels
@@ -190,11 +191,23 @@ def _halve(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
-def _pool(x: Tensor) -> Tensor:
+class SamePool(nn.Module):
     """3x3 max pooling, stride 2, with TensorFlow's "same" padding by zeros.
 
     Even sides are padded at their end only, and a padded zero beats negative features: both differ
     from ``nn.MaxPool2d`` and are kept so that published weights give published results.
     """
-    height, width = x.shape[-2:]
-    return F.max_pool2d(F.pad(x, (width % 2, 1, height % 2, 1)), 3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return F.max_pool2d(F.pad(x, (width % 2, 1, height % 2, 1)), 3, 2)
+
+
+class MirroredSamePool(nn.Module):
+    """:class:`SamePool` without a question to the sides, for graphs that cannot compute with them.
+
+    From the end, the windows of even and of odd sides begin one before it alike.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.pad(x.flip(2, 3), (1, 1, 1, 1)), 3, 2).flip(2, 3)

@@ -31,7 +31,7 @@ class SemanticInjection(nn.Module):
     def forward(self, x: Tensor, entries: Tensor) -> Tensor:
         """Level [B, N, H, W] and dictionary [B, N, d] -> level."""
         choice = self.query(x).flatten(2).softmax(dim=1)
-        semantics = (entries @ choice).view_as(x)
+        semantics = (entries @ choice).reshape(x.shape)  # not view_as, which pnnx does not know
         pooled = (x + semantics).mean(dim=(2, 3))
         gate = torch.sigmoid(self.expand(torch.relu(self.reduce(pooled))))
         return x + (self.gamma * gate)[:, :, None, None] * self.smooth(semantics)

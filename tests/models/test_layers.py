@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from src.models.attention import CBAM, hidden_units
 from src.models.deformable import DeformableConv, deform_conv2d
 from src.models.layers import ChannelShuffle, ConvNorm
-from src.models.necks import Fusion, _pool
+from src.models.necks import Fusion, MirroredSamePool, SamePool
 
 
 def slow_deform_conv2d(x, offset, modulation, weight):
@@ -134,13 +134,20 @@ def test_fusion_weights_are_normalised():
     torch.testing.assert_close(node(same, same), expected)
 
 
+@pytest.mark.parametrize("pool", [SamePool(), MirroredSamePool()])
 @pytest.mark.parametrize(("side", "halved"), [(1, 1), (2, 1), (5, 3), (8, 4)])
-def test_same_pooling_pads_zeros_at_the_end_of_even_sides(side, halved):
+def test_same_pooling_pads_zeros_at_the_end_of_even_sides(side, halved, pool):
     x = -torch.ones(1, 1, side, side)
-    pooled = _pool(x)
+    pooled = pool(x)
     assert pooled.shape[-2:] == (halved, halved)
     assert pooled[0, 0, -1, -1] == 0  # the padded zero wins over -1
     assert halved == 1 or pooled[0, 0, 0, 0] == (-1 if side % 2 == 0 else 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (6, 9), (7, 12)])
+def test_both_same_poolings_are_one_function(shape):
+    x = torch.randn(2, 3, *shape)
+    assert torch.equal(SamePool()(x), MirroredSamePool()(x))
 
 
 def test_conv_norm_has_no_bias():

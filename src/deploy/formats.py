@@ -1,0 +1,111 @@
+"""The formats of exported files, and which runtimes read each."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from src.deploy.executorch_file import LARGEST, ExecuTorchNetwork, export_executorch
+from src.deploy.ncnn_file import NcnnNetwork, export_ncnn
+from src.deploy.onnx_file import export_onnx
+from src.deploy.onnx_runtime import OnnxNetwork
+from src.deploy.opencv_runtime import OpenCVNetwork
+from src.deploy.openvino_file import OpenVinoNetwork, export_openvino
+from src.deploy.options import ExportOptions
+from src.deploy.runtime import Network, require
+from src.deploy.torch_files import TorchNetwork, export_pt2, export_torchscript
+from src.models import FaceDetector
+
+Load = Callable[[Path, Sequence[str]], Network]
+
+
+class Reader(NamedTuple):
+    """A runtime that reads a format."""
+
+    name: str
+    package: str
+    """The module that it is in."""
+    load: Load
+    """Takes the file and the names of its outputs."""
+
+    @property
+    def installed(self) -> bool:
+        return importlib.util.find_spec(self.package) is not None
+
+
+class Format(NamedTuple):
+    """How a network becomes a file, what the file can hold, and who reads it."""
+
+    suffixes: tuple[str, ...]
+    """Of its files; the first is the one that is named."""
+    write: Callable[[FaceDetector, Path, ExportOptions], None]
+    readers: tuple[Reader, ...]
+    """The first is the one that the format is made for."""
+    packages: tuple[str, ...] = ()
+    """Modules that writing and checking a file needs."""
+    extra: str = "export"
+    """What installs them."""
+    decode: bool = False
+    """Whether decoding can be in the graph."""
+    nms: bool = False
+    """Whether suppression can."""
+    precisions: tuple[str, ...] = ("fp32",)
+    largest: int | None = None
+    """Longest side of an image, pixels; None: any."""
+
+    def require(self) -> None:
+        """Raise a ValueError if a package is missing."""
+        require(*self.packages, extra=self.extra)
+
+    def check(self, name: str, options: ExportOptions) -> None:
+        """Raise a ValueError for what this format, called ``name``, cannot hold."""
+        lacking = {
+            "decode=true": options.decode and not self.decode,
+            "nms=true": options.decoder is not None and not self.nms,
+            f"precision={options.precision}": options.precision not in self.precisions,
+        }
+        for setting, lacks in lacking.items():
+            if lacks:
+                able = [other for other, each in FORMATS.items() if each.holds(setting)]
+                raise ValueError(
+                    f"expected one of format={', '.join(able)} for {setting}, got {name}"
+                )
+
+    def holds(self, setting: str) -> bool:
+        name, value = setting.split("=")
+        return value in self.precisions if name == "precision" else getattr(self, name)
+
+
+_OPENVINO = Reader("OpenVINO", "openvino", OpenVinoNetwork)
+_TORCH = Reader("PyTorch", "torch", TorchNetwork)
+_EVERY = ("fp32", "fp16", "int8")
+
+FORMATS = {
+    "onnx": Format(
+        (".onnx",), export_onnx,
+        (
+            Reader("ONNX Runtime", "onnxruntime", lambda path, outputs: OnnxNetwork(path)),
+            _OPENVINO,
+            Reader("OpenCV", "cv2", OpenCVNetwork),
+        ),
+        packages=("onnx", "onnxscript", "onnxruntime"),
+        decode=True, nms=True, precisions=_EVERY,
+    ),
+    "openvino": Format(
+        (".xml", ".bin"), export_openvino, (_OPENVINO,),
+        packages=("openvino",), extra="openvino", decode=True, nms=True, precisions=_EVERY,
+    ),
+    "ncnn": Format(
+        (".ncnn.param", ".ncnn.bin"), export_ncnn, (Reader("ncnn", "ncnn", NcnnNetwork),),
+        packages=("ncnn", "pnnx"), extra="ncnn", precisions=("fp32", "fp16"),
+    ),
+    "executorch": Format(
+        (".pte",), export_executorch, (Reader("ExecuTorch", "executorch", ExecuTorchNetwork),),
+        packages=("executorch.exir",), extra="executorch", largest=LARGEST,
+    ),
+    "pt2": Format((".pt2",), export_pt2, (_TORCH,), decode=True),
+    "torchscript": Format((".torchscript",), export_torchscript, (_TORCH,)),
+}  # fmt: skip
+"""By the name that ``format=`` takes."""
