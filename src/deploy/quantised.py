@@ -12,7 +12,6 @@ import numpy as np
 from src.deploy.graph import INPUT
 from src.deploy.runtime import require
 
-
 EARLY = 7
 """Convolutions from the image on that stay float32; so do depthwise ones. They are little of the
 work, and most of the error: of the flagship's logits it is 6% (root mean square) with both left
