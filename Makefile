@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export wheels convert
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ check-data: $(READY) ## python -m src.check_data $(ARGS), such as ARGS="data=wid
 
 benchmark: $(READY) ## time the evaluator, the data pipeline and the network
 	$(BIN)/python -m src.benchmark $(ARGS)
+
+validate: $(READY) ## python -m src.validate $(ARGS), such as ARGS="checkpoint=flagship"
+	$(BIN)/python -m src.validate $(ARGS)
 
 export: $(READY) ## python -m src.export $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.export $(ARGS)
