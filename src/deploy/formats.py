@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from src.deploy.onnx_runtime import OnnxNetwork
 from src.deploy.opencv_runtime import OpenCVNetwork
 from src.deploy.openvino_file import OpenVinoNetwork, export_openvino
 from src.deploy.options import ExportOptions
-from src.deploy.runtime import Network, require
+from src.deploy.runtime import Network, check_installed, is_installed
 from src.deploy.torch_files import TorchNetwork, export_pt2, export_torchscript
 from src.models import FaceDetector
 
@@ -32,7 +31,7 @@ class Reader(NamedTuple):
 
     @property
     def installed(self) -> bool:
-        return importlib.util.find_spec(self.package) is not None
+        return is_installed(self.package)
 
 
 class Format(NamedTuple):
@@ -57,7 +56,7 @@ class Format(NamedTuple):
 
     def require(self) -> None:
         """Raise a ValueError if a package is missing."""
-        require(*self.packages, extra=self.extra)
+        check_installed(*self.packages, extra=self.extra)
 
     def check(self, name: str, options: ExportOptions) -> None:
         """Raise a ValueError for what this format, called ``name``, cannot hold."""
@@ -95,7 +94,8 @@ FORMATS = {
     ),
     "openvino": Format(
         (".xml", ".bin"), export_openvino, (_OPENVINO,),
-        packages=("openvino",), extra="openvino", decode=True, nms=True, precisions=_EVERY,
+        packages=("onnx", "onnxscript", "openvino"), extra="openvino",
+        decode=True, nms=True, precisions=_EVERY,
     ),
     "ncnn": Format(
         (".ncnn.param", ".ncnn.bin"), export_ncnn, (Reader("ncnn", "ncnn", NcnnNetwork),),
@@ -103,7 +103,7 @@ FORMATS = {
     ),
     "executorch": Format(
         (".pte",), export_executorch, (Reader("ExecuTorch", "executorch", ExecuTorchNetwork),),
-        packages=("executorch.exir",), extra="executorch", largest=LARGEST,
+        packages=("executorch",), extra="executorch", largest=LARGEST,
     ),
     "pt2": Format((".pt2",), export_pt2, (_TORCH,), decode=True),
     "torchscript": Format((".torchscript",), export_torchscript, (_TORCH,)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ class OpenVinoNetwork:
     """
 
     def __init__(self, path: Path, outputs: Sequence[str], *, threads: int = 1) -> None:
-        (openvino,) = require("openvino", extra="openvino")
+        openvino = _openvino()
         self.outputs = list(outputs)
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         try:
@@ -52,16 +54,22 @@ def export_openvino(model: FaceDetector, path: Path, options: ExportOptions) -> 
     fp16 halves the weights in the file; OpenVINO computes as the processor likes. Metadata are
     those of the ONNX file, as ``rt_info``.
     """
-    (openvino,) = require("openvino", extra="openvino")
+    openvino = _openvino()
     (onnx,) = require("onnx")
     half = options.precision == "fp16"
     between = path.with_suffix(".onnx")
     export_onnx(model, between, options._replace(precision="fp32") if half else options)
-    network = openvino.convert_model(between)
+    network = openvino.Core().read_model(between)
     for item in onnx.load(between).metadata_props:
         network.set_rt_info(item.value, ["featherface", item.key.removeprefix(PREFIX)])
     openvino.save_model(network, path, compress_to_fp16=half)
     between.unlink()
+
+
+def _openvino() -> Any:
+    """OpenVINO, which by itself tells Intel whenever it is imported: not from here."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return require("openvino", extra="openvino")[0]
 
 
 def _reason(error: Exception) -> str:

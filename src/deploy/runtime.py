@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+import importlib.util
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,17 +17,27 @@ class Network(Protocol):
         ...
 
 
-def require(*names: str, extra: str = "export") -> list:
+def require(*names: str, extra: str = "export") -> list[Any]:
     """The modules of the packages of an extra.
 
     Raises:
         ValueError: one of them is not installed.
     """
-    try:
-        return [importlib.import_module(name) for name in names]
-    except ImportError as error:
-        missing = (error.name or names[0]).split(".")[0]
-        raise ValueError(
-            f"expected the packages of the {extra} extra, found no {missing}; "
-            f"run make install, or pip install -e '.[{extra}]'"
-        ) from None
+    check_installed(*names, extra=extra)
+    return [importlib.import_module(name) for name in names]
+
+
+def check_installed(*names: str, extra: str) -> None:
+    """Raise a ValueError if a package of an extra is missing; none is imported."""
+    for name in names:
+        package = name.split(".")[0]
+        if not is_installed(package):
+            raise ValueError(
+                f"expected the packages of the {extra} extra, found no {package}; "
+                f"run make install, or pip install -e '.[{extra}]'"
+            )
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    return importlib.util.find_spec(package) is not None
