@@ -28,7 +28,9 @@ def run(cfg: DictConfig, folder: Path) -> int:
     record(folder, cfg)
     if data.generator is not None:
         data.prepare_data()
-    layout = {"layout": data.layout, "category": data.category}
+    layout = {
+        "layout": data.layout, "category": data.category, "max_pixels": data.max_pixels
+    }  # fmt: skip
     report = check_tree(
         data.root,
         data.image_size,

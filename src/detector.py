@@ -15,6 +15,9 @@ from src.models import FaceDetector
 from src.profiling.devices import find_device
 from src.types import Detections
 
+LARGEST_SIDE = 2**16
+"""Pixels. No network sees more at once; the setting is a mistake."""
+
 
 class Detector:
     """Finds faces in an image.
@@ -27,7 +30,7 @@ class Detector:
         device: where to run; by default CUDA when there is one.
 
     Raises:
-        ValueError: a long side below 1, or a device that is not there.
+        ValueError: a long side out of its range, or a device that is not there.
     """
 
     def __init__(
@@ -39,8 +42,12 @@ class Detector:
         views: Views | None = None,
         device: str | torch.device | None = None,
     ) -> None:
-        if long_side is not None and not (isinstance(long_side, int) and long_side >= 1):
-            raise ValueError(f"expected long_side of at least 1 pixel, or none, got {long_side!r}")
+        if long_side is not None and not (
+            isinstance(long_side, int) and 1 <= long_side <= LARGEST_SIDE
+        ):
+            raise ValueError(
+                f"expected long_side from 1 to {LARGEST_SIDE:,} pixels, or none, got {long_side!r}"
+            )
         self.device = find_device(device)
         self.model = model.eval().to(self.device)
         self.decoder = decoder or Decoder(score_threshold=0.5)

@@ -25,7 +25,7 @@ from src.cli import command
 from src.cli.errors import describe
 from src.detector import Detector
 from src.images.drawing import contact_sheet, draw_faces
-from src.images.files import find_sources, read_image, read_photo
+from src.images.files import check_pixels, find_sources, read_image, read_photo, write_image
 from src.images.resize import fit_long_side
 from src.images.video import VIDEO_SUFFIXES, VideoReader, VideoWriter
 from src.prediction.formats import check_formats, write_crops, write_formats
@@ -41,7 +41,7 @@ _SHOWN = 24
 """Pictures on the sheet, at most."""
 _TILE = 320
 """Pixels."""
-_FAILURES = (ValueError, OSError, MemoryError, RuntimeError, cv2.error)
+_FAILURES = (ValueError, FloatingPointError, OSError, MemoryError, RuntimeError, cv2.error)
 """What one file can raise without the others being at fault."""
 
 
@@ -117,7 +117,7 @@ def _write_sheet(folder: Path, names: list[str]) -> None:
     # Spread over all files: those of a folder resemble each other.
     shown = names[:: math.ceil(len(names) / _SHOWN)]
     tiles = [fit_long_side(read_image(folder / "drawn" / name), _TILE)[0] for name in shown]
-    cv2.imwrite(str(folder / "sheet.png"), contact_sheet(tiles, columns=6, tile=_TILE))
+    write_image(folder / "sheet.png", contact_sheet(tiles, columns=6, tile=_TILE))
     log.info("%d of the pictures on one sheet: %s", len(shown), folder / "sheet.png")
 
 
@@ -130,7 +130,7 @@ def predict_all(config: DictConfig, folder: Path) -> None:
     files = predict(config, folder)["files"]
     errors = [entry["error"] for entry in files if "error" in entry]
     for error in errors:
-        log.error("failed: %s", error)
+        log.error("failed: %s", _printable(error))
     if errors:
         raise ValueError(
             f"expected {len(files)} files that can be read, got {len(errors)} that failed; the "
@@ -162,30 +162,32 @@ def _look(
     drawn.parent.mkdir(parents=True, exist_ok=True)
     try:
         if _is_video(file):
-            return _predict_video(detector, file, drawn)
+            return _predict_video(detector, config, file, drawn)
         return _predict_image(detector, config, file, drawn, crops)
     except _FAILURES as error:
         sentence = describe(error)
         if str(file) not in sentence:
             sentence = f"{file}: {sentence}"
-        log.warning("left out: %s", sentence)
+        log.warning("left out: %s", _printable(sentence))
         return {"error": sentence}
 
 
 def _predict_image(
     detector: Detector, config: DictConfig, file: Path, drawn: Path, crops: Path | None
 ) -> dict[str, Any]:
-    image = read_photo(file, long_side=config.long_side, max_pixels=config.max_pixels)
+    image = read_photo(file, **_limits(detector, config))
     found = detector(image)
-    if not cv2.imwrite(str(drawn), _draw(image, found)):
-        raise OSError(f"expected to write a picture to {drawn}, but OpenCV cannot")
+    write_image(drawn, _draw(image, found))
     if crops is not None:
         write_crops(crops, image, found.boxes.numpy())
     return {**_size(image), "faces": _faces(found)}
 
 
-def _predict_video(detector: Detector, file: Path, drawn: Path) -> dict[str, Any]:
+def _predict_video(
+    detector: Detector, config: DictConfig, file: Path, drawn: Path
+) -> dict[str, Any]:
     reader = VideoReader(file)
+    check_pixels(file, reader.size, **_limits(detector, config))
     frames_read = tracked(reader, file.name, reader.num_frames, unit="frame")
     frames: list[dict[str, Any]] = []
     with closing(VideoWriter(drawn, reader.rate)) as writer:
@@ -194,6 +196,14 @@ def _predict_video(detector: Detector, file: Path, drawn: Path) -> dict[str, Any
             writer.write(_draw(image, found))
             frames.append({"frame": len(frames), "time": round(time, 4), "faces": _faces(found)})
     return {**_size(image), "fps": reader.rate, "frames": frames}
+
+
+def _limits(detector: Detector, config: DictConfig) -> dict[str, Any]:
+    return {
+        "long_side": config.long_side,
+        "max_pixels": config.max_pixels,
+        "enlarged": max(detector.views.scales),
+    }
 
 
 def _draw(image: np.ndarray, found: Detections) -> np.ndarray:
@@ -209,6 +219,11 @@ def _faces(found: Detections) -> list[dict[str, Any]]:
     """Plain numbers, pixels: box (x1, y1, x2, y2), score 0 to 1, five landmarks (x, y)."""
     rows = zip(*(value.double().numpy().round(4).tolist() for value in found), strict=True)
     return [{"box": box, "score": score, "landmarks": points} for box, score, points in rows]
+
+
+def _printable(text: str) -> str:
+    """With the bytes of names that are not UTF-8 as ``\\udcff``: a log file takes no others."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _num_faces(entries: Sequence[Entry]) -> int:

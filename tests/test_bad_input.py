@@ -83,7 +83,7 @@ def complaint(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         ("recipe.warmup_steps=-1", r"recipe\.warmup_steps to be a whole number .*, got -1"),
         ("recipe.milestones=5", r"milestones to be a list, got 5"),
         ("scaling.reference_batch=0", r"expected a reference batch of at least 1 image, got 0"),
-        ("views.scales=[-1]", r"expected at least one positive scale"),
+        ("views.scales=[-1]", r"expected at least one scale, all above 0"),
         ("decoder.nms_iou=2", r"nms_iou in \(0, 1\], got 0\.02 and 2"),
         ("model.preset=v9", r"expected a FeatherFace V1 preset of v1_489015, .*got 'v9'"),
         ("loss.weights.class=much", r"loss\.weights\.class to be a number, got 'much'"),

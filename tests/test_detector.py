@@ -167,8 +167,9 @@ def test_wrong_images(weights, image, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"long_side": 0}, "long_side of at least 1 pixel, or none, got 0"),
-        ({"long_side": "big"}, "long_side of at least 1 pixel, or none, got 'big'"),
+        ({"long_side": 0}, "long_side from 1 to 65,536 pixels, or none, got 0"),
+        ({"long_side": 10**9}, "long_side from 1 to 65,536 pixels, or none, got 1000000000"),
+        ({"long_side": "big"}, "long_side from 1 to 65,536 pixels, or none, got 'big'"),
         ({"device": "gpu"}, "a device that PyTorch finds here, .*, got gpu;"),
         ({"device": "cuda:99"}, "such as cpu or cuda, got cuda:99;"),
     ],

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import os
 import re
 import shutil
 import struct
@@ -402,3 +403,24 @@ def test_times_of_odd_videos(monkeypatch, tmp_path, rate, times, expected):
 def test_an_unwritable_video_says_so(tmp_path):
     with pytest.raises(OSError, match=r"write a video to .*none/a\.mp4"):
         VideoWriter(tmp_path / "none" / "a.mp4", 25).write(picture())
+
+
+def test_names_that_are_not_utf8(run, tmp_path, caplog):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(cv2.imencode(".png", picture())[1].tobytes())
+    (folder / "c.avi").touch()
+    asked = "save=[json,coco,yolo,csv,crops]"
+    entries, written = run(tmp_path, asked, "decoder.score_threshold=0.3", "long_side=64")
+    assert [len(entry.get("faces", [])) > 0 for entry in entries] == [True, True, False]
+    assert sorted(p.name for p in (written / "drawn" / folder.name).iterdir()) == ["a.png", "b.png"]
+    assert r"caf\udce9/c.avi: expected the name of a video in UTF-8" in caplog.text
+
+
+def test_what_views_enlarge_counts(run, tmp_path):
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", picture())[1].tobytes())
+    with pytest.raises(
+        ValueError, match=r"a.png: expected at most 5,000 pixels, got 64 x 48, 12,288"
+    ):
+        run(tmp_path / "a.png", "views.scales=[1.0,2.0]", "max_pixels=5000")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ READ, UNREAD, INTERRUPTED = 0, 1, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may be no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if words[:1] == ["serve"]:
             from featherface.serving import serve
@@ -175,7 +178,10 @@ def _stream(file: Path, stack: contextlib.ExitStack) -> TextIO:
     if file == _STDOUT:
         return sys.stdout
     file.parent.mkdir(parents=True, exist_ok=True)
-    return stack.enter_context(file.open("w", encoding="utf-8", newline=""))
+    # A name that is not UTF-8 has its bytes as \udcff, which is also how JSON has them.
+    return stack.enter_context(
+        file.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    )
 
 
 def _summary(

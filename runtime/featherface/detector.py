@@ -16,6 +16,9 @@ from featherface.packages import cv2
 CANDIDATES = 5000
 """Best boxes of an image that enter suppression, as in the protocol of WIDER FACE."""
 
+LARGEST_SIZE = 2**16
+"""Pixels of the longer side."""
+
 
 class Detector:
     """Finds faces: ``Detector()(image)``.
@@ -51,8 +54,10 @@ class Detector:
             raise ValueError(
                 f"expected threshold in [0, 1] and nms_iou in (0, 1], got {threshold} and {nms_iou}"
             )
-        if size is not None and not (isinstance(size, int) and size >= 1):
-            raise ValueError(f"expected a size of at least 1 pixel, or none, got {size!r}")
+        if size is not None and not (isinstance(size, int) and 1 <= size <= LARGEST_SIZE):
+            raise ValueError(
+                f"expected a size from 1 to {LARGEST_SIZE:,} pixels, or none, got {size!r}"
+            )
         self.threshold, self.size, self.nms_iou = threshold, size, nms_iou
         self.model = Model(model, providers=providers, session_options=session_options)
 

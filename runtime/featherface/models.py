@@ -83,7 +83,7 @@ class Model:
             pixels: float32, 0 to 255.
 
         Raises:
-            ValueError: the file is not for images of that number or size.
+            ValueError: the file is not for images of that number or size, or gives no numbers.
         """
         try:
             boxes, scores, landmarks = self._session.run(_OUTPUTS, {_INPUT: pixels})
@@ -92,6 +92,8 @@ class Model:
             raise ValueError(
                 f"expected {self.name} to take pixels of shape {pixels.shape}, got: {reason}"
             ) from None
+        if not np.isfinite(scores).all():
+            raise ValueError(f"expected finite scores, got others from {self.name}: it is damaged")
         return boxes, scores, landmarks
 
 

@@ -18,6 +18,21 @@ _LARGEST_RATE = 1000.0
 """Above it the number is the clock of the file (90,000 is common), not its frames."""
 
 
+def check_name(file: Path) -> None:
+    """Refuse a name that is not UTF-8: OpenCV, which gets it as text, would end the process.
+
+    Raises:
+        ValueError: naming it as far as it can be written.
+    """
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        shown = str(file).encode(errors="replace").decode()
+        raise ValueError(
+            f"{shown}: expected the name of a video in UTF-8; rename the file or its folder"
+        ) from None
+
+
 class VideoReader:
     """Iterates over (time in seconds, frame [H, W, 3] uint8 BGR) of a file or a camera.
 
@@ -27,9 +42,14 @@ class VideoReader:
     Attributes:
         rate: mean number of frames per second.
         num_frames: the header's count, an estimate; None if unknown.
+
+    Raises:
+        ValueError: OpenCV cannot open a file of this name.
     """
 
     def __init__(self, source: Path | int) -> None:
+        if isinstance(source, Path):
+            check_name(source)
         self.source = source
         self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
         rate = self._capture.get(cv2.CAP_PROP_FPS)
@@ -67,9 +87,11 @@ class VideoWriter:
 
     Raises:
         OSError: OpenCV cannot write such a file.
+        ValueError: nor one of this name.
     """
 
     def __init__(self, file: Path, rate: float, width: int, height: int) -> None:
+        check_name(file)
         # WebM holds VP8; MPEG-4 part 2 goes into the others and needs no licensed encoder.
         codec = "VP80" if file.suffix.lower() == ".webm" else "mp4v"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 AtLeast0 = Annotated[int, 0]
 AtLeast1 = Annotated[int, 1]
+Side = Annotated[int, 1, 2**16]
 Format = Literal["json", "coco", "yolo", "csv", "crops"]
 LayoutName = Literal["retinaface", "official", "coco", "yolo"]
 Name = str | float | bool
@@ -30,7 +31,7 @@ SETTINGS: Mapping[str, Any] = {
     "format": str,
     "from": LayoutName | None,
     "group": Name | None,
-    "height": AtLeast1,
+    "height": Side,
     "images": Literal["copy", "link"],
     "init.backbone": str | None,
     "init.model": str | None,
@@ -38,7 +39,7 @@ SETTINGS: Mapping[str, Any] = {
     "judged.before": str,
     "judged.table": str,
     "kd.teacher": str | None,
-    "long_side": AtLeast1 | None,
+    "long_side": Side | None,
     "max_pixels": AtLeast1,
     "measure_ap": bool,
     "name": Name,
@@ -72,7 +73,7 @@ SETTINGS: Mapping[str, Any] = {
     "save_predictions": bool,
     "second": str | None,
     "seed": Annotated[int, 0, 2**32 - 1],
-    "sizes": AtLeast1 | Sequence[AtLeast1 | Sequence[AtLeast1]],
+    "sizes": Side | Sequence[Side | Sequence[Side]],
     "source": str | None,
     "stages": str | Sequence[str] | None,
     "steps": AtLeast1,
@@ -86,7 +87,7 @@ SETTINGS: Mapping[str, Any] = {
     "tolerance": Annotated[float, 1e-12, 1],
     "val_share": Annotated[float, 0, 1],
     "what": str | Sequence[str],
-    "width": AtLeast1,
+    "width": Side,
 }
 """Setting -> its type; of numbers also the least value and, where there is one, the largest."""
 

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from src.data.dataset import load_sample
@@ -21,7 +20,8 @@ from src.data.sampling import sample_generator
 from src.data.transforms import Transform, scaled
 from src.evaluation.ground_truth import read_ground_truth
 from src.images.drawing import ORANGE, contact_sheet, draw_faces
-from src.images.files import IMAGE_SUFFIXES, read_image
+from src.images.files import IMAGE_SUFFIXES, read_image, write_image
+from src.images.header import MAX_PIXELS
 from src.images.resize import fit_long_side
 from src.report.charts import new_chart, save_chart
 from src.report.progress import tracked
@@ -77,6 +77,7 @@ def check_tree(
     *,
     layout: str = "widerface",
     category: str | None = None,
+    max_pixels: int = MAX_PIXELS,
     need_val: bool = True,
     decode: bool = True,
     ground_truth: Path | None = None,
@@ -86,7 +87,7 @@ def check_tree(
     Args:
         root: folder of the tree.
         image_size: side of a training image, pixels, for the sizes of faces.
-        layout, category: see :func:`src.data.reading.read_split`.
+        layout, category, max_pixels: see :func:`src.data.reading.read_split`.
         need_val: a tree without validation images is at fault.
         decode: also decode every image, some 5 ms each; else headers and ends of files only.
         ground_truth: folder of .mat files; None looks at ``<root>/ground_truth`` if there is one.
@@ -95,7 +96,9 @@ def check_tree(
     readings: dict[Split, Reading] = {}
     for split in SPLITS:
         try:
-            readings[split] = inspect_split(root, split, layout=layout, category=category)
+            readings[split] = inspect_split(
+                root, split, layout=layout, category=category, max_pixels=max_pixels
+            )
         except (FileNotFoundError, ValueError) as error:
             noted = report.errors if need_val or split == "train" else report.warnings
             if str(error) not in noted:
@@ -255,7 +258,7 @@ def write_pictures(
     ]
     for name, shown in (("labels.png", samples), ("augmented.png", augmented)):
         if shown:
-            cv2.imwrite(str(folder / name), contact_sheet([_picture(s) for s in shown]))
+            write_image(folder / name, contact_sheet([_picture(s) for s in shown]))
     _plot_sizes(report, folder / "face_sizes.png")
 
 

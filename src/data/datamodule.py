@@ -23,10 +23,13 @@ from src.data.transforms import Transform
 from src.evaluation.coco_ap import FacesToFind
 from src.evaluation.ground_truth import ImageTruth, read_ground_truth, truth_from_boxes
 from src.images.files import read_image
+from src.images.header import MAX_PIXELS
 from src.synthetic import SyntheticSpec, generate, is_complete
 from src.types import Batch
 
 _NAMES_SHOWN = 5
+_LARGEST_SIDE = 2**14
+"""Pixels; larger images need more memory than a machine has."""
 _NICE = 15
 """How much loading processes give way to a network on the same cores, 0 to 19."""
 
@@ -59,6 +62,7 @@ class FaceDataModule(L.LightningDataModule):
         val_long_side: scale validation images to this longer side, pixels; None keeps each one's
             original size, one image per batch.
         val_batch_size: validation images per step where ``val_long_side`` is given.
+        max_pixels: that an image may have; reading more takes gigabytes.
         num_train_images: use only the first N, to see a model overfit; None uses all.
         num_val_images: the same of validation.
         ground_truth: folder with the official .mat files; None uses ``<root>/ground_truth`` if it
@@ -90,6 +94,7 @@ class FaceDataModule(L.LightningDataModule):
         held_out_seed: int = 0,
         val_long_side: int | None = None,
         val_batch_size: int = 1,
+        max_pixels: int = MAX_PIXELS,
         num_train_images: int | None = None,
         num_val_images: int | None = None,
         ground_truth: str | Path | None = None,
@@ -102,9 +107,11 @@ class FaceDataModule(L.LightningDataModule):
             batch_size=batch_size,
             val_long_side=val_long_side,
             val_batch_size=val_batch_size,
+            max_pixels=max_pixels,
             num_train_images=num_train_images,
             num_val_images=num_val_images,
         )
+        _check_at_most(_LARGEST_SIDE, image_size=image_size, val_long_side=val_long_side)
         _check_at_least(
             0,
             num_workers=num_workers,
@@ -144,6 +151,7 @@ class FaceDataModule(L.LightningDataModule):
                 "batch; set data.val_long_side to batch them",
                 val_batch_size,
             )
+        self.max_pixels = max_pixels
         self.num_train_images = num_train_images
         self.num_val_images = num_val_images
         self.ground_truth = None if ground_truth is None else Path(ground_truth)
@@ -373,7 +381,13 @@ class FaceDataModule(L.LightningDataModule):
 
     def _read(self, split: Split) -> Reading:
         if split not in self._readings:
-            reading = read_split(self.root, split, layout=self.layout, category=self.category)
+            reading = read_split(
+                self.root,
+                split,
+                layout=self.layout,
+                category=self.category,
+                max_pixels=self.max_pixels,
+            )
             # The labels as they stand in the files have been turned into arrays.
             self._readings[split] = reading._replace(images=[])
         return self._readings[split]
@@ -422,6 +436,12 @@ def _give_way(worker: int) -> None:
     _one_thread(worker)
     if hasattr(os, "nice"):
         os.nice(_NICE)
+
+
+def _check_at_most(maximum: int, **settings: int | None) -> None:
+    for name, value in settings.items():
+        if value is not None and value > maximum:
+            raise ValueError(f"expected data.{name} of at most {maximum:,}, got {value:,}")
 
 
 def _check_at_least(minimum: int, **settings: int | None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from src.data.layouts import READERS, layouts_of
 from src.data.layouts.labels import LabelledImage, Labels, Problem, Split, is_complete
 from src.data.layouts.layout import Reader
-from src.images.header import ImageSize, read_image_size
+from src.images.header import MAX_PIXELS, ImageSize, read_image_size
 from src.types import NUM_LANDMARKS, Faces
 
 _READERS = 8
@@ -69,7 +69,12 @@ class Reading(NamedTuple):
 
 
 def read_split(
-    root: Path, split: Split, *, layout: str = "widerface", category: str | None = None
+    root: Path,
+    split: Split,
+    *,
+    layout: str = "widerface",
+    category: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Reading:
     """Read one split; stops at anything that would spoil training hours later.
 
@@ -78,6 +83,7 @@ def read_split(
         split: ``train`` or ``val``.
         layout: one of :data:`src.data.layouts.READERS`.
         category: which of several categories are faces, in layouts that have such.
+        max_pixels: that an image may have.
 
     Returns:
         One annotation per image, boxes clipped to the image, boxes of zero size dropped; and what
@@ -87,7 +93,7 @@ def read_split(
         FileNotFoundError: if the root, its label file or a listed image does not exist.
         ValueError: for a label line or an image file at fault; names the file and the line.
     """
-    reading = inspect_split(root, split, layout=layout, category=category)
+    reading = inspect_split(root, split, layout=layout, category=category, max_pixels=max_pixels)
     if reading.problems:
         raise _first_error(reading, Path(root))
     faces = [annotation.faces for annotation in reading.annotations]
@@ -105,7 +111,12 @@ def read_split(
 
 
 def inspect_split(
-    root: Path, split: Split, *, layout: str = "widerface", category: str | None = None
+    root: Path,
+    split: Split,
+    *,
+    layout: str = "widerface",
+    category: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Reading:
     """Read one split and collect its problems instead of stopping at the first.
 
@@ -120,7 +131,7 @@ def inspect_split(
     if not labels.images and not labels.problems:
         labels.refuse(found, None, "expected at least one image, got an empty list")
     labels.problems.extend(_duplicates(labels.images))
-    images = _measured(labels)
+    images = _measured(labels, max_pixels)
     faces, num_zero_size, num_clipped = _faces(images, labels.problems)
     usable = [(i, each) for i, each in zip(images, faces, strict=True) if i.size is not None]
     return Reading(
@@ -188,14 +199,14 @@ def _duplicates(images: list[LabelledImage]) -> list[Problem]:
 # --- images ------------------------------------------------------------------------------------
 
 
-def _measured(labels: Labels) -> list[LabelledImage]:
+def _measured(labels: Labels, max_pixels: int) -> list[LabelledImage]:
     """The images with the sizes of their files, None where one cannot be used, all in pixels."""
     folder = labels.image_folder
 
     def look_at(image: LabelledImage) -> ImageSize | Problem:
         path = folder / image.name
         try:
-            size = read_image_size(path)
+            size = read_image_size(path, max_pixels)
         except (FileNotFoundError, NotADirectoryError):
             message = f"{image.name} does not exist in {folder}"
             return Problem("missing", image.label_file, image.place, message)

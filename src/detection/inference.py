@@ -13,6 +13,9 @@ from src.detection.decoding import Candidates, Decoder, merge
 from src.detection.objective import Network
 from src.types import MIRRORED_LANDMARKS, Detections
 
+LARGEST_SCALE = 16.0
+"""More enlarges nothing but the memory needed."""
+
 Found = TypeVar("Found", Candidates, Detections)
 
 
@@ -30,8 +33,11 @@ class Views:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(float(s) for s in self.scales))
-        if not self.scales or any(s <= 0 for s in self.scales):
-            raise ValueError(f"expected at least one positive scale, got {self.scales}")
+        if not self.scales or not all(0 < s <= LARGEST_SCALE for s in self.scales):  # not of NaN
+            raise ValueError(
+                f"expected at least one scale, all above 0 and at most {LARGEST_SCALE:g}, got "
+                f"{self.scales}"
+            )
 
 
 def detect(

@@ -16,6 +16,7 @@ from src.types import Detections
 
 _FIRST_BOX_LINE = 3
 _NAMES_SHOWN = 3
+_EXPECTED = "five finite numbers 'x y w h score', a size of at least 0 and a score from 0 to 1"
 
 
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -57,16 +58,26 @@ def write_predictions(folder: Path, name: str, detections_xywh_score: np.ndarray
         The file written. Boxes keep 4 decimals, scores the 9 digits that restore a float32.
 
     Raises:
-        ValueError: if the array is not [K, 5] or holds a value that is not finite.
+        ValueError: if the array is not [K, 5], holds a value that is not finite, a negative size or
+            a score outside [0, 1].
     """
     check_rows(name, detections_xywh_score)
+    good = _are_detections(detections_xywh_score)
+    if not good.all():
+        first = int(np.flatnonzero(~good)[0])
+        raise ValueError(
+            f"expected a size of at least 0 and a score from 0 to 1 for {name}, got "
+            f"{detections_xywh_score[first].tolist()} as detection {first}; pass x, y, width, "
+            "height and a probability"
+        )
     path = prediction_path(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         f"{x:.4f} {y:.4f} {w:.4f} {h:.4f} {score:.9g}"
         for x, y, w, h, score in detections_xywh_score.tolist()
     ]
-    path.write_text("\n".join([path.stem, str(len(rows)), *rows, ""]), encoding="utf-8")
+    text = "\n".join([path.stem, str(len(rows)), *rows, ""])
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     return path
 
 
@@ -125,13 +136,16 @@ def check_rows(name: str, rows: np.ndarray) -> None:
 
 
 def _parse(path: Path) -> np.ndarray:
-    lines = path.read_text(encoding="utf-8").rstrip().split("\n")
-    rows = [line.split() for line in lines[_FIRST_BOX_LINE - 1 :]]
+    # Names of files may be no UTF-8.
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    lines = text.rstrip().split("\n")
+    # By ASCII spaces alone: others are no part of the layout.
+    rows = [line.split() if line.isascii() else [line] for line in lines[_FIRST_BOX_LINE - 1 :]]
     title = lines[0].strip().rsplit("/", maxsplit=1)[-1]
     count = lines[1].strip() if len(lines) > 1 else ""
     if title != path.stem and not title.startswith(path.stem + "."):
         problem = 1, f"the image name {path.stem!r}", repr(lines[0])
-    elif not count.isdecimal():
+    elif not (count.isascii() and count.isdecimal() and len(count) < 10):
         problem = 2, "the number of detections", repr(count)
     elif int(count) != len(rows):
         problem = 2, f"the number of lines that follow ({len(rows)})", count
@@ -139,12 +153,12 @@ def _parse(path: Path) -> np.ndarray:
         # One pass in C; the rows are looked at one by one only to say which of them is wrong.
         with suppress(ValueError):
             table = np.array(rows, dtype=np.float64).reshape(len(rows), 5)
-            if np.isfinite(table).all():
+            if _are_detections(table).all() and "_" not in text.partition("\n")[2]:
                 return table
         problem = next(
-            (line, "five finite numbers 'x y w h score'", repr(" ".join(row)))
+            (line, _EXPECTED, repr(" ".join(row)))
             for line, row in enumerate(rows, start=_FIRST_BOX_LINE)
-            if len(row) != 5 or not all(_is_finite(word) for word in row)
+            if not _is_detection(row)
         )
     line, expected, got = problem
     raise ValueError(
@@ -153,8 +167,18 @@ def _parse(path: Path) -> np.ndarray:
     )
 
 
-def _is_finite(word: str) -> bool:
+def _is_detection(words: Sequence[str]) -> bool:
+    # Python takes 1_0 for ten.
+    if len(words) != 5 or any("_" in word or not word.isascii() for word in words):
+        return False
     try:
-        return bool(np.isfinite(float(word)))
+        return bool(_are_detections(np.array([words], dtype=np.float64))[0])
     except ValueError:
         return False
+
+
+def _are_detections(rows: np.ndarray) -> np.ndarray:
+    """Which rows [K, 5] are finite, with a size of at least 0 and a score from 0 to 1."""
+    sizes, scores = rows[:, 2:4], rows[:, 4]
+    finite = np.isfinite(rows).all(axis=1)
+    return finite & (sizes >= 0).all(axis=1) & (scores >= 0) & (scores <= 1)

@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
+MAX_PIXELS = 100_000_000
+"""Of an image, unless told otherwise: 300 MB of memory. A file of 50 KB can claim more."""
 _JPEG_SIGNATURE = b"\xff\xd8"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TAIL = 4096
@@ -30,15 +36,29 @@ class ImageSize(NamedTuple):
     width: int
 
 
-def read_image_size(path: Path) -> ImageSize:
+def open_file(path: Path, buffering: int = -1) -> BinaryIO:
+    """Open a file to read; what is no file, such as a pipe, could be waited for without an end.
+
+    Raises:
+        FileNotFoundError: if there is nothing.
+        ValueError: if it is something else; names it.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise ValueError(f"{path}: expected a file, got {kind}; remove it or choose another")
+    return open(path, "rb", buffering=buffering)
+
+
+def read_image_size(path: Path, max_pixels: int = MAX_PIXELS) -> ImageSize:
     """Read the size of a JPEG or PNG file and check that the file ends where its format says.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is neither JPEG nor PNG, or is cut off; the message names the file.
+        ValueError: if it is neither JPEG nor PNG, is cut off, or has more than ``max_pixels``; the
+            message names the file.
     """
     # The default buffer of 128 KiB would read most of a small file to use 2 KiB of it.
-    with open(path, "rb", buffering=_TAIL) as stream:
+    with open_file(path, _TAIL) as stream:
         start = stream.read(24)
         size = _size(start, stream)
         end = b"\xff\xd9" if start.startswith(_JPEG_SIGNATURE) else b"IEND"
@@ -56,13 +76,19 @@ def read_image_size(path: Path) -> ImageSize:
             f"{path}: expected a height and width of at least 1 pixel, got {size.height} x "
             f"{size.width}; replace the file"
         )
+    if size.height * size.width > max_pixels:
+        raise ValueError(
+            f"{path}: expected at most {max_pixels:,} pixels, got {size.width:,} x "
+            f"{size.height:,}; make it smaller, or set data.max_pixels where there is the memory"
+        )
     return size
 
 
 def claimed_size(path: Path) -> ImageSize | None:
-    """What the header of a JPEG or PNG file says; None of another file, or where it is damaged."""
-    with open(path, "rb", buffering=_TAIL) as stream:
-        return _size(stream.read(24), stream)
+    """What the header of an image file says; None of an unknown one, or where it is damaged."""
+    with open_file(path, _TAIL) as stream:
+        start = stream.read(24)
+        return _size(start, stream) if _is_known(start) else _other_size(stream)
 
 
 def check_complete(path: Path) -> None:
@@ -71,10 +97,10 @@ def check_complete(path: Path) -> None:
     Raises:
         ValueError: naming the file. Of other formats nothing is known.
     """
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(24)
     if _is_known(start):
-        read_image_size(path)
+        read_image_size(path, sys.maxsize)
 
 
 def _is_known(start: bytes) -> bool:
@@ -94,6 +120,16 @@ def _jpeg_size(stream: BinaryIO) -> ImageSize | None:
     with suppress(SyntaxError, OSError):
         image = JpegImageFile(stream)
         return ImageSize(image.height, image.width)
+    return None
+
+
+def _other_size(stream: BinaryIO) -> ImageSize | None:
+    for kind in (BmpImageFile, TiffImageFile, WebPImageFile):
+        stream.seek(0)
+        # Whatever a damaged file raises: decoding says that it is one.
+        with suppress(Exception):
+            image = kind(stream)
+            return ImageSize(image.height, image.width)
     return None
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from src.data.layouts.coco import KEYPOINTS, write_coco
 from src.data.layouts.labels import VISIBLE, Label, LabelledImage
 from src.data.layouts.yolo import Yolo, check_label_names, write_description, write_yolo
+from src.images.files import write_image
 from src.images.header import ImageSize
 from src.prediction.journal import Entry
 from src.runs.files import replacing, write_json
@@ -76,9 +76,7 @@ def write_crops(folder: Path, image: np.ndarray, boxes: np.ndarray) -> None:
     for number, ((x1, y1), (x2, y2)) in enumerate(zip(low, high, strict=True)):
         if x1 < x2 and y1 < y2:
             folder.mkdir(parents=True, exist_ok=True)
-            file = folder / f"{number:03}.png"
-            if not cv2.imwrite(str(file), image[y1:y2, x1:x2]):
-                raise OSError(f"expected to write a picture to {file}, but OpenCV cannot")
+            write_image(folder / f"{number:03}.png", image[y1:y2, x1:x2])
 
 
 def _coco(folder: Path, images: Images) -> None:

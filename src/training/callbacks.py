@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from src.evaluation import detection_rows, draw_pr_curves, prediction_paths, write_predictions
 from src.images.drawing import ORANGE, contact_sheet, draw_faces
-from src.images.files import read_image
+from src.images.files import read_image, write_image
 from src.types import Batch
 
 
@@ -67,7 +67,7 @@ class Pictures(L.Callback):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         sheet = contact_sheet(drawn, columns=min(4, len(drawn)), tile=480)
-        cv2.imwrite(str(self.folder / "predictions.png"), sheet)
+        write_image(self.folder / "predictions.png", sheet)
         curves = self.folder / "pr_curves.png"
         draw_pr_curves(pl_module.result, curves)
         pictures = {"predictions": sheet, "pr_curves": read_image(curves)}

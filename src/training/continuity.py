@@ -15,6 +15,7 @@ MAY_DIFFER = (
     *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy", "plugins")),
     *("trainer.log_every_n_steps", "trainer.default_root_dir"),
     *("data.num_workers", "data.cache", "data.cache_folder", "data.root", "data.ground_truth"),
+    "data.max_pixels",
     *("logger", "num_pictures", "run", "run_dir", "group", "resume", "resume_anyway", "kd.teacher"),
 )
 """Settings of where and how a run is computed and shown. What lies in ``data.root`` is compared

@@ -14,6 +14,7 @@ import numpy as np
 from src.evaluation.mistakes import find_mistakes
 from src.evaluation.wider_ap import SIZES
 from src.images.drawing import GREEN, ORANGE, contact_sheet, draw_faces
+from src.images.files import write_image
 from src.types import Batch
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class MistakeSheets(L.Callback):
         for name, tiles in (("false_positives", best), ("missed", filled if any(rows) else [])):
             if tiles:
                 sheet = contact_sheet(tiles, columns=columns, tile=TILE)
-                cv2.imwrite(str(self.folder / f"{name}.png"), sheet)
+                write_image(self.folder / f"{name}.png", sheet)
 
 
 def _tile(image: np.ndarray, box: np.ndarray, score: float | None) -> np.ndarray:

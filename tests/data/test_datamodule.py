@@ -297,6 +297,8 @@ def test_setup_stops_at_a_fault_before_training(small_tree: Path) -> None:
         ({"batch_size": 0}, "expected data.batch_size of at least 1, got 0"),
         ({"num_workers": -1}, "expected data.num_workers of at least 0, got -1"),
         ({"num_train_images": 0}, "expected data.num_train_images of at least 1, got 0"),
+        ({"val_long_side": 10**9}, "data.val_long_side of at most 16,384, got 1,000,000,000"),
+        ({"max_pixels": 0}, "data.max_pixels of at least 1, got 0"),
         ({"val_long_side": 0}, "data.val_long_side of at least 1, got 0"),
         ({"val_split": "test"}, "'train', 'val' or 'held_out', got 'test'"),
     ],

@@ -170,8 +170,10 @@ def test_nothing_above_the_threshold():
         (lambda: Decoder(score_threshold=2), r"score_threshold in \[0, 1\]"),
         (lambda: Decoder(nms_iou=0), r"nms_iou in \(0, 1\]"),
         (lambda: Decoder(top_k=0), "top_k of at least 1, got 0"),
-        (lambda: Views(()), "at least one positive scale"),
-        (lambda: Views((0.5, -1)), "at least one positive scale"),
+        (lambda: Views(()), "at least one scale, all above 0"),
+        (lambda: Views((float("inf"),)), "at most 16, got"),
+        (lambda: Views((float("nan"),)), "at most 16, got"),
+        (lambda: Views((0.5, -1)), "at least one scale, all above 0"),
     ],
 )
 def test_wrong_options(make, message):

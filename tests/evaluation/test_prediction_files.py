@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ def write_text(folder, text: str):
 def test_written_file_reads_back(tmp_path):
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.uniform(-9, 2000, (50, 4)), rng.random((50, 1))], axis=1)
+    rows[:, 2:4] = abs(rows[:, 2:4])
     rows[:, 4] = rows[:, 4].astype(np.float32)  # scores are float32 and keep every bit
     path = write_predictions(tmp_path, NAME, rows)
     assert path == tmp_path / "0--Parade" / "a.b_1.txt"
@@ -70,13 +73,21 @@ def test_accepted_spellings(tmp_path, text):
         ("a.b_1\n-1\n", r"line 2: expected the number of detections"),
         ("a.b_1\n2\n1 2 3 4 0.5\n", r"line 2: expected the number of lines that follow \(1\)"),
         ("a.b_1\n0\n1 2 3 4 0.5\n", r"line 2: expected the number of lines that follow \(1\)"),
-        ("a.b_1\n2\n1 2 3 4 0.5\n1 2 3 4\n", r"line 4: .*'x y w h score', got '1 2 3 4'"),
-        ("a.b_1\n2\n1 2 3 4\n1 2 3 4 5 6\n", r"line 3: .*'x y w h score', got '1 2 3 4'"),
+        ("a.b_1\n2\n1 2 3 4 0.5\n1 2 3 4\n", r"line 4: .*'x y w h score'.*, got '1 2 3 4'"),
+        ("a.b_1\n2\n1 2 3 4\n1 2 3 4 5 6\n", r"line 3: .*'x y w h score'.*, got '1 2 3 4'"),
         ("a.b_1\n1\n1 2 3 4 5 6\n", r"line 3: .*'x y w h score'"),
         ("a.b_1\n1\n1,2,3,4,0.5\n", r"line 3: .*'x y w h score'"),
-        ("a.b_1\n3\n1 2 3 4 1\n\n1 2 3 4 1\n", r"line 4: .*'x y w h score', got ''"),
+        ("a.b_1\n3\n1 2 3 4 1\n\n1 2 3 4 1\n", r"line 4: .*'x y w h score'.*, got ''"),
         ("a.b_1\n1\n1 2 x 4 0.5\n", r"line 3: expected five finite numbers"),
         ("a.b_1\n1\n1 2 3 4 nan\n", r"line 3: expected five finite numbers"),
+        ("a.b_1\n1\n1_0 2 3 4 1\n", r"line 3: expected five finite numbers .*, got '1_0 2 3 4 1'"),
+        ("a.b_1\n1\n\u0661 2 3 4 1\n", r"line 3: expected five finite numbers"),
+        ("a.b_1\n1\n1\u00a02 3 4 1\n", r"line 3: expected five finite numbers"),
+        ("a.b_1\n\u0661\n1 2 3 4 1\n", r"line 2: expected the number of detections"),
+        (f"a.b_1\n{'9' * 5000}\n", r"line 2: expected the number of detections"),
+        ("a.b_1\n1\n1 2 -3 4 1\n", r"line 3: .*a size of at least 0 .*, got '1 2 -3 4 1'"),
+        ("a.b_1\n1\n1 2 3 4 1.5\n", r"line 3: .*a score from 0 to 1, got '1 2 3 4 1.5'"),
+        ("a.b_1\n2\n1 2 3 4 1\n1 2 3 4 -0.1\n", r"line 4: .*a score from 0 to 1"),
         ("a.b_1\n2\n1 2 3 4 1\n1 2 inf 4 1\n", r"line 4: expected five finite numbers"),
     ],
 )
@@ -96,6 +107,15 @@ def test_missing_files_are_counted(tmp_path):
         read_predictions(tmp_path, ["e/0.jpg", "e/1.jpg"])
 
 
+def test_bytes_that_are_no_text(tmp_path):
+    write_text(tmp_path, "a.b_1\n0\n").write_bytes(b"\xff\xfe\n0\n")
+    with pytest.raises(ValueError, match=r"a\.b_1\.txt, line 1: expected the image name"):
+        read_predictions(tmp_path, [NAME])
+    name = os.fsdecode(b"caf\xe9/a.jpg")
+    write_predictions(tmp_path, name, np.empty((0, 5)))
+    assert read_predictions(tmp_path, [name])[name].shape == (0, 5)
+
+
 def test_extra_files_are_left_alone(tmp_path):
     write_predictions(tmp_path, "e/0.jpg", np.empty((0, 5)))
     (tmp_path / "e" / "1.txt").write_text("not a prediction")
@@ -108,6 +128,8 @@ def test_extra_files_are_left_alone(tmp_path):
     [
         (np.zeros(5), r"detections \[K, 5\] .* for 0--Parade/a.b_1.jpg, got \(5,\)"),
         (np.array([[0, 0, 1, 1, 0.5], [0, 0, 1, np.inf, 1]]), r"got .* as detection 1"),
+        (np.array([[0, 0, 1, -1, 0.5]]), r"a size of at least 0 .* as detection 0"),
+        (np.array([[0, 0, 1, 1, 1.5]]), r"score from 0 to 1 for .* as detection 0"),
     ],
 )
 def test_what_is_not_written(tmp_path, rows, message):

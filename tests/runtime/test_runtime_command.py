@@ -59,6 +59,18 @@ def run(capsys):
     return start
 
 
+def test_names_that_are_not_utf8(folder, run):
+    name = os.fsdecode(b"caf\xe9")
+    os.rename("photos/a.png", f"photos/{name}.png")
+    os.rename("video.avi", f"{name}.avi")
+    code, _, err = run("photos", f"{name}.avi", "--json", "found.json", "--draw", "--crops")
+    assert code == 1
+    assert err.startswith("left out: caf?.avi: expected the name of a video in UTF-8")
+    entries = json.loads((folder / "found.json").read_text())
+    assert entries[0]["file"] == f"photos/{name}.png"
+    assert (folder / f"faces/photos/{name}.png").is_file()
+
+
 def test_a_photo_is_drawn(folder, run):
     code, out, err = run("photos/a.png", "--threshold", "0.02")
     assert (code, err) == (0, "")
@@ -156,7 +168,7 @@ def test_a_file_of_any_name(folder, run):
         (["photos", "--json", "--csv"], "--json or --csv on the standard output, got both"),
         (["photos", "--threshold", "2"], r"threshold in \[0, 1\]"),
         (["photos", "--threshold", "high"], "invalid float value: 'high'"),
-        (["photos", "--size", "0"], "size of at least 1 pixel"),
+        (["photos", "--size", "0"], "size from 1 to 65,536 pixels"),
         (["photos", "--providers", "quantum,cpu"], "providers among"),
         (["photos", "--model", "none"], "model of .*flagship.* none at none"),
         (["photos", "--output", "photos"], "--output folder apart from the photos, got photos"),

@@ -125,7 +125,7 @@ def test_what_is_no_image(detector, image, message):
     [
         ({"threshold": 1.5}, ValueError, r"threshold in \[0, 1\] .* got 1\.5"),
         ({"nms_iou": 0}, ValueError, r"nms_iou in \(0, 1\]"),
-        ({"size": 0}, ValueError, "size of at least 1 pixel, or none, got 0"),
+        ({"size": 0}, ValueError, "size from 1 to 65,536 pixels, or none, got 0"),
         ({"model": "flagshop"}, FileNotFoundError, "model of .*flagship.* none at flagshop"),
         ({"providers": ["quantum"]}, ValueError, "providers among .*cpu.*, got quantum"),
     ],
