@@ -19,7 +19,7 @@ from src.runs import locks
 from src.stages import chain
 from src.stages.process import StageFailed
 
-NAMES = ["teacher", "distil", "search", "finetune", "measure", "predict", "export"]
+NAMES = ["teacher", "distil", "search", "finetune", "measure", "predict", "export", "validate"]
 
 
 @pytest.fixture
@@ -48,8 +48,13 @@ def ran(monkeypatch):
             ]
             (folder / "measure.json").write_text(json.dumps({"networks": rows}))
             return
-        name = {"sweep_pruning": "best.yaml", "predict": "predictions.json",
-                "export": "best.onnx"}.get(command, "checkpoints/best.ckpt")  # fmt: skip
+        names = {
+            "sweep_pruning": "best.yaml",
+            "predict": "predictions.json",
+            "export": "best.onnx",
+            "validate": "validate.json",
+        }
+        name = names.get(command, "checkpoints/best.ckpt")
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(
             "pruning: {multiple: 4}\n" if command == "sweep_pruning" else "x"
@@ -69,11 +74,11 @@ def test_everything_once(tmp_path, ran, caplog):
     summary = run(tmp_path)
     assert [stage["name"] for stage in summary["stages"]] == NAMES
     assert [command for command, _ in ran] == [
-        "train", "train", "sweep_pruning", "train", "measure", "predict", "export",
+        "train", "train", "sweep_pruning", "train", "measure", "predict", "export", "validate",
     ]  # fmt: skip
     assert [goal["met"] for goal in summary["goals"]] == [True, True]
     assert summary == json.loads((tmp_path / "pipeline.json").read_text())
-    assert "[3/7] search: at work" in caplog.text  # without a second time and name
+    assert "[3/8] search: at work" in caplog.text  # without a second time and name
     page = (tmp_path / "page.html").read_text()
     for text in ("160,000", "Parameters: met", *NAMES):
         assert text in page
@@ -115,7 +120,7 @@ def test_dry_run(tmp_path, ran, caplog):
     ran.clear()
     run(tmp_path, "dry_run=true")
     assert not ran
-    said = [line.split() for line in caplog.messages[-7:]]
+    said = [line.split() for line in caplog.messages[-8:]]
     assert [(name, verb) for name, verb, *_ in said] == [
         ("teacher", "stays"), *((name, "runs") for name in NAMES[1:])
     ]  # fmt: skip
