@@ -262,7 +262,7 @@ def test_the_oldest_opset(tmp_path):
         (
             lambda: nano_b(
                 channels=32, context_groups=1, shuffle_groups=4, scale_decoupling=True,
-                deep_evidence=True, semantic=True, assn=True, shared_heads=True,
+                semantic=True, assn=True, shared_heads=True,
                 prior_sizes=[[11, 16], [45, 64], [181, 256]],
             ),
             True,
@@ -281,8 +281,8 @@ def compare(model: FaceDetector, file: Path, *, decode: bool = False) -> None:
     for reader in FORMATS["onnx"].readers:
         if reader.installed:
             network = reader.load(file, tuple(batches[0].outputs))
-            # Of one pixel OpenCV 5.0 loses batch and rows where levels are joined.
-            some = batches[1:] if reader.name == "OpenCV" else batches
+            # Of one pixel OpenVINO 2026.4 loses the rows, behind pooling that rounds up.
+            some = batches if reader.name == "ONNX Runtime" else batches[1:]
             for name, difference in differences(network, some).items():
                 assert difference.relative < CLOSE, (reader.name, name, difference)
 
