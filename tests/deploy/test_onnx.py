@@ -281,8 +281,9 @@ def compare(model: FaceDetector, file: Path, *, decode: bool = False) -> None:
     for reader in FORMATS["onnx"].readers:
         if reader.installed:
             network = reader.load(file, tuple(batches[0].outputs))
-            # Of one pixel OpenVINO 2026.4 loses the rows, behind pooling that rounds up.
-            some = batches if reader.name == "ONNX Runtime" else batches[1:]
+            # Where a level has one row or column the others are wrong, see docs/export.md.
+            small = reader.name != "ONNX Runtime"
+            some = [batch for batch in batches if not small or min(batch.pixels.shape[2:]) > 32]
             for name, difference in differences(network, some).items():
                 assert difference.relative < CLOSE, (reader.name, name, difference)
 
