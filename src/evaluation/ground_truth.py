@@ -8,15 +8,14 @@ Source: the official ``eval_tools`` of WIDER FACE. ``wider_face_val.mat`` holds 
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.io
-from scipy.io.matlab import MatReadError
+
+from src.evaluation.mat_files import Value, read_mat
 
 LEVELS = ("easy", "medium", "hard")
 """The official settings; each counts the faces of the one before it and more."""
@@ -29,11 +28,10 @@ MAT_FILES = {"face": "wider_face_val.mat"} | {level: f"wider_{level}_val.mat" fo
 # scipy writes the time of day into this text; a fixed one makes equal input give equal bytes.
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, ground truth in the layout of WIDER FACE".ljust(116)
 
-# What scipy.io.loadmat has been seen to raise for a truncated, foreign or damaged file.
-_MAT_ERRORS = (
-    ValueError, TypeError, KeyError, IndexError, OSError, EOFError,
-    NotImplementedError, MatReadError, struct.error, zlib.error,
-)  # fmt: skip
+_LARGEST = 1e9
+"""Pixels, and faces of an image."""
+_LEAST_SIZE = -2
+"""Pixels: one official box, of 39_Ice_Skating_iceskiing_39_583, has this width and counts."""
 
 
 class ImageTruth(NamedTuple):
@@ -148,29 +146,42 @@ def _load(path: Path, variable: str) -> dict[str, np.ndarray]:
         )
     wanted = ["event_list", "file_list", variable]
     try:
-        content = scipy.io.loadmat(str(path), variable_names=wanted)
-    except _MAT_ERRORS as error:
+        content = read_mat(path, wanted)
+    except ValueError as error:  # also text that cannot be decoded
         raise ValueError(
-            f"expected a MATLAB 5 file at {path}, got one that cannot be read "
-            f"({type(error).__name__}: {error}); download it again"
-        ) from error
+            f"expected a MATLAB 5 file at {path}, got {error}; download it again"
+        ) from None
     missing = [name for name in wanted if name not in content]
     if missing:
         raise ValueError(
             f"expected the variables {wanted} in {path}, got no {missing}; "
             "use the ground truth files of the official eval_tools"
         )
+    found: dict[str, np.ndarray] = {}
     try:
-        return {
-            f"{event.item()}/{file.item()}.jpg": value
-            for (event,), (files,), (values,) in zip(*(content[k] for k in wanted), strict=True)
-            for (file,), (value,) in zip(files, values, strict=True)
-        }
-    except (ValueError, TypeError, AttributeError) as error:
+        columns = [_cells_of(content[name]) for name in wanted]
+        for event, files, values in zip(*columns, strict=True):
+            for file, value in zip(_cells_of(files), _cells_of(values), strict=True):
+                if not (isinstance(event, str) and isinstance(file, str)):
+                    raise ValueError("a name that is no text")
+                if not isinstance(value, np.ndarray) or not np.isfinite(value).all():
+                    raise ValueError(f"other than finite numbers for {event}/{file}.jpg")
+                name = f"{event}/{file}.jpg"
+                if name in found:
+                    raise ValueError(f"{name} twice")
+                found[name] = value
+    except ValueError as error:
         raise ValueError(
             f"expected one entry of {variable} per file of file_list in {path}, got something "
             f"else ({error}); use the ground truth files of the official eval_tools"
-        ) from error
+        ) from None
+    return found
+
+
+def _cells_of(value: Value) -> list[Value]:
+    if not isinstance(value, list):
+        raise ValueError("no list of cells")
+    return value
 
 
 def _image_truth(
@@ -181,9 +192,22 @@ def _image_truth(
             f"expected boxes [N, 4] for {name} in {folder / MAT_FILES['face']}, "
             f"got {boxes.shape}; download the file again"
         )
+    wrong = (boxes[:, 2:] < _LEAST_SIZE).any(axis=1) | (abs(boxes) > _LARGEST).any(axis=1)
+    if wrong.any():
+        raise ValueError(
+            f"expected boxes x, y, width, height, of a size of at least 0, for {name} in "
+            f"{folder / MAT_FILES['face']}, got {boxes[int(wrong.argmax())].tolist()}; download "
+            "the file again"
+        )
     flags = {}
     for level in LEVELS:
-        index = counted[level][name].astype(np.int64).ravel() - 1
+        numbers = counted[level][name].ravel()
+        if (numbers != numbers.round()).any() or (abs(numbers) > _LARGEST).any():
+            raise ValueError(
+                f"expected whole face numbers for {name} in {folder / MAT_FILES[level]}, got "
+                "others; take all four files from one download"
+            )
+        index = numbers.astype(np.int64) - 1
         flags[level] = np.zeros(len(boxes), dtype=bool)
         if len(index) and (index.min() < 0 or index.max() >= len(boxes)):
             raise ValueError(

@@ -139,13 +139,38 @@ def rewrite(path, variable, value):
         ("easy", "gt_list", [[0]], r"face numbers from 1 to 3 .* 0 to 0"),  # counted from 0
         ("easy", "gt_list", [[1], [1]], r"each face number once .* got one twice"),
         ("face", "face_bbx_list", [[1, 2, 3]], r"boxes \[N, 4\] for 0--Parade/a.b_1.jpg"),
-        ("face", "file_list", [["x"], ["y"]], r"one entry of face_bbx_list per file"),
+        ("face", "file_list", [["x"], ["y"]], r"MATLAB 5 file at .*, got an array of the shape \["),
+        ("face", "file_list", [[3]], r"one entry of face_bbx_list per file .*a name that is no"),
+        (
+            "face",
+            "face_bbx_list",
+            [[0, 0, -5, 9]] * 3,
+            r"at least 0, for .*, got \[0.0, 0.0, -5.0, 9",
+        ),
+        ("face", "face_bbx_list", [[0, 0, 1e30, 9]] * 3, r"expected boxes .* for 0--Parade/a.b_1"),
+        ("face", "face_bbx_list", [[0, 0, np.nan, 9]] * 3, r"other than finite numbers for 0--Par"),
+        ("face", "face_bbx_list", [[0, 0, 1j, 9]] * 3, r"got complex numbers"),
+        ("easy", "gt_list", [[1.5]], r"expected whole face numbers for 0--Parade/a.b_1"),
+        ("easy", "gt_list", [[np.inf]], r"other than finite numbers for 0--Parade/a.b_1"),
     ],
 )
 def test_inconsistent_files(tmp_path, file, variable, value, message):
     write_ground_truth(tmp_path, small_truth())
     rewrite(tmp_path / MAT_FILES[file], variable, np.array(value))
     with pytest.raises(ValueError, match=message):
+        read_ground_truth(tmp_path)
+
+
+def test_a_name_twice(tmp_path):
+    truth = small_truth()
+    image = next(iter(truth.values()))
+    write_ground_truth(tmp_path, {"e/a.jpg": image, "e/b.jpg": image})
+    for file in MAT_FILES.values():
+        content = scipy.io.loadmat(str(tmp_path / file))
+        content = {k: v for k, v in content.items() if not k.startswith("__")}
+        content["file_list"][0, 0][1, 0] = "a"
+        scipy.io.savemat(str(tmp_path / file), content)
+    with pytest.raises(ValueError, match=r"something else \(e/a.jpg twice\)"):
         read_ground_truth(tmp_path)
 
 
