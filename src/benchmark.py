@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from lightning import seed_everything
 from omegaconf import DictConfig
 
@@ -25,6 +24,7 @@ from src import checkpoint
 from src.cli import command
 from src.cli.composed import composed_command, typed
 from src.cli.settings import check_types
+from src.cli.targets import instantiate
 from src.deploy import SUFFIX, OnnxNetwork
 from src.detection.decoding import Decoder
 from src.evaluation import wider_ap

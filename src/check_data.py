@@ -10,10 +10,10 @@ import logging
 import sys
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src.cli import command
+from src.cli.targets import instantiate
 from src.data.check import check_tree, summary_lines, write_pictures
 from src.data.reading import inspect_split
 from src.runs.files import write_json

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.data.datamodule import FaceDataModule
 from src.profiling.devices import find_device
 from src.pruning.conversion import convert

@@ -14,11 +14,11 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.data.datamodule import FaceDataModule
 from src.evaluation import WiderResult, draw_pr_curves, read_predictions, wider_ap
 from src.evaluation.coco_ap import coco_ap

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.data.datamodule import FaceDataModule
 from src.deploy import (
     FORMATS,

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.comparison import draw_training
 from src.comparison.curves import SIZE_LABELS
 from src.data.datamodule import FaceDataModule

@@ -17,12 +17,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.cli import command
 from src.cli.errors import describe
+from src.cli.targets import instantiate
 from src.detector import Detector
 from src.images.drawing import contact_sheet, draw_faces
 from src.images.files import check_pixels, find_sources, read_image, read_photo, write_image

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.data.datamodule import FaceDataModule
 from src.profiling.complexity import complexity
 from src.profiling.devices import find_device

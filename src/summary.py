@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.detection.priors import feature_shapes
 from src.models import FaceDetector, build_model
 from src.models.layers import PerLevel

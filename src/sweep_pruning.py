@@ -13,12 +13,12 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.data.datamodule import FaceDataModule
 from src.detection.objective import DetectionObjective
 from src.models import FaceDetector, set_norm_momentum

@@ -18,12 +18,12 @@ from typing import Any
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.cli import command
+from src.cli.targets import instantiate
 from src.data.fingerprint import data_fingerprint
 from src.pruning import prune_at_once
 from src.pruning.picture import draw_widths

@@ -57,7 +57,7 @@ def ran(monkeypatch):
         name = names.get(command, "checkpoints/best.ckpt")
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(
-            "pruning: {multiple: 4}\n" if command == "sweep_pruning" else "x"
+            "# @package _global_\npruning: {multiple: 4}\n" if command == "sweep_pruning" else "x"
         )
 
     monkeypatch.setattr(chain, "run_command", run_command)

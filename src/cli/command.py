@@ -49,6 +49,9 @@ def command(
     run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(started)
 
     def main() -> Any:
+        if any(word.startswith("--experimental-rerun") for word in sys.argv[1:]):
+            sys.exit("error: expected settings, got --experimental-rerun, whose file can run code; "
+                     "repeat the command in run.json instead")  # fmt: skip
         try:
             store_option_files(sys.argv[1:])
         except ValueError as error:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.cli.foreign import check_foreign, package_of
+
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
@@ -25,15 +27,17 @@ def store_option_files(arguments: Sequence[str]) -> None:
     """Make the files that a command line names as options known to Hydra, under those names.
 
     A value with a ``/`` names a file, with or without ``.yaml``, relative to the working folder;
-    without a ``# @package`` line its content goes where that of the group's own options does. What
-    is no file is left to Hydra. In a list such as ``pruning=[soft,outputs/sweeps/demo/best]`` later
-    options win, so a file that sets what its group sets must come last.
+    without a ``# @package`` line its content goes where that of the group's own options does.
+    :mod:`src.cli.foreign` says what it may set. What is no file is left to Hydra. In a list such as
+    ``pruning=[soft,outputs/sweeps/demo/best]`` later options win, so a file that sets what its
+    group sets must come last.
 
     Args:
         arguments: of the command line.
 
     Raises:
-        ValueError: a file is not YAML, or no table of settings, or what it sets would be lost.
+        ValueError: a file is not YAML, or no table of settings, or sets what it may not, or what it
+            sets would be lost.
     """
     parser = OverridesParser.create()
     for argument in arguments:
@@ -46,6 +50,7 @@ def store_option_files(arguments: Sequence[str]) -> None:
             continue
         for path, after in _paths(override):
             file = yaml_file(path)
+            refuse_outside(path, group)
             if file.is_file():
                 *folders, name = [part for part in path.split("/") if part]
                 content, package = _read_option(file, group)
@@ -62,6 +67,22 @@ def store_option_files(arguments: Sequence[str]) -> None:
 def yaml_file(path: str) -> Path:
     """The file that an option names, with or without its suffix."""
     return Path(path if path.endswith(".yaml") else f"{path}.yaml")
+
+
+def refuse_outside(path: str, group: str) -> None:
+    """Refuse a name by which Hydra would leave ``conf/`` and read a file that nobody has looked at.
+
+    Raises:
+        ValueError: naming it.
+    """
+    inside = Path(os.path.normpath(yaml_file(f"{CONF / group}/{path}")))
+    file = yaml_file(path)
+    leaves = not inside.is_relative_to(CONF) and inside.is_file()
+    if leaves and not (file.is_file() and file.samefile(inside)):
+        raise ValueError(
+            f"expected {group}= of a file's path from the working folder, got {path!r}, which is "
+            f"one from conf/{group}; write {group}={inside}"
+        )
 
 
 def one_line(error: Exception) -> str:
@@ -97,5 +118,10 @@ def _read_option(file: Path, group: str) -> tuple[Any, str | None]:
         raise ValueError(f"{kind}, which cannot be read: {one_line(error)}") from None
     if content is None:
         raise ValueError(f"{kind}, which holds no such table")
-    header = re.match(r"\s*#\s*@package\s+(\S+)", text)
-    return content, header[1] if header else None
+    package = package_of(text)
+    try:
+        if not file.resolve().is_relative_to(CONF):
+            check_foreign(OmegaConf.to_container(content), package, group, CONF)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    return content, package

@@ -10,7 +10,16 @@ import os
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.cli.declared import SETTINGS, TABLES
 from src.cli.options import CONF
+from src.cli.targets import check_targets
 
 _SCALARS = (str, bool, int, float, type(None))
 
@@ -33,13 +43,15 @@ def check_types(config: DictConfig) -> None:
     which a command reads itself stands in :data:`src.cli.declared.SETTINGS`.
 
     Raises:
-        ValueError: naming a setting of another type, or a mandatory one that is null.
+        ValueError: naming a setting of another type, a mandatory one that is null, or a target that
+            is not for configurations.
     """
     refuse(declared(OmegaConf.to_container(config), TABLES))  # others refer to what is in them
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for name in _mandatory():
         if name in plain and plain[name] is None:
             raise ValueError(f"expected a value for {name}, got null; add {name}=...")
+    check_targets(plain)
     refuse([*declared(plain, SETTINGS), *_arguments(plain, "")])
 
 
@@ -132,8 +144,11 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is None or hint is type(None):
         return value is None
     wanted = origin or hint
-    if not isinstance(wanted, type) or wanted is object or getattr(wanted, "_is_protocol", False):
+    anything = wanted in (object, Any) or getattr(wanted, "_is_protocol", False)
+    if anything or not isinstance(wanted, type):
         return True
+    if is_typeddict(wanted):
+        return isinstance(value, dict)
     if isinstance(value, list):
         return issubclass(list, wanted) or issubclass(wanted, (tuple, set, frozenset))
     if isinstance(value, dict):  # what has a target is built by instantiate

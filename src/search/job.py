@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
+from src.cli.targets import instantiate
 from src.runs.files import write_json
 from src.search.storage import open_storage
 

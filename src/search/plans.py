@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import FloatDistribution
 
 from src import checkpoint
+from src.cli.targets import instantiate
 from src.models import wiring_of
 from src.pruning import BudgetSurface, Cost, PruningSpec
 from src.search.space import Space

@@ -17,7 +17,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from hydra.utils import get_method, instantiate
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -26,6 +26,7 @@ from optuna.trial import Trial
 from src.cli.declared import AtLeast0, AtLeast1, Name
 from src.cli.errors import USER_ERRORS, describe
 from src.cli.settings import check_types, declared, refuse
+from src.cli.targets import instantiate
 from src.data.fingerprint import data_fingerprint
 from src.runs.files import write_json
 from src.runs.nested import flatten, is_below

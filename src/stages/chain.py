@@ -13,7 +13,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli.composed import composed_command
-from src.cli.options import store_option_files
 from src.data.fingerprint import data_fingerprint
 from src.report.progress import duration
 from src.runs.provenance import revision
@@ -57,7 +56,6 @@ class Chain:
             ValueError: its options are not such settings.
         """
         arguments = stage.arguments(self.results)
-        store_option_files(arguments)
         to_come = [str(self.results[name]) for name in stage.needs if self._options_to_come(name)]
         known = [each for each in arguments if not any(file in each for file in to_come)]
         return composed_command(stage.command, known, where=f"stage {stage.name}")

@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+
+from src.cli.foreign import check_stage_setting
 
 _REFERENCE = re.compile(r"\{(\w+)\}")
 
@@ -87,8 +89,11 @@ def check_stage(name: str, each: Any, commands: Sequence[str]) -> None:
     """Refuse what is no stage, in a pipeline of a user's own.
 
     Raises:
-        ValueError: a key is missing, unknown or of another type, or the command is unknown.
+        ValueError: a key is missing, unknown or of another type, the command is unknown, or an
+            option is not one for a plan.
     """
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ValueError(f"expected names of stages without spaces and folders, got {name!r}")
     kinds = {"command": str, "options": dict, "result": str}
     for key in each if isinstance(each, Mapping) else ():
         if key not in kinds:
@@ -102,6 +107,16 @@ def check_stage(name: str, each: Any, commands: Sequence[str]) -> None:
         raise ValueError(
             f"expected plan.{name}.command among {', '.join(commands)}; got {each['command']!r}"
         )
+    result = PurePath(each["result"])
+    if result.is_absolute() or ".." in result.parts:
+        raise ValueError(f"expected plan.{name}.result in the stage's folder, got {result}")
+    for key, value in each["options"].items():
+        try:
+            check_stage_setting(str(key))
+        except ValueError as error:
+            raise ValueError(f"plan.{name}.options: {error}") from None
+        if "${" in json.dumps(value, ensure_ascii=False):  # the stage would resolve it once more
+            raise ValueError(f"expected values as plan.{name}.options, got {key}={value!r}")
 
 
 def _named(value: Any) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
 
 from src import checkpoint
+from src.cli.targets import instantiate
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
 from src.evaluation import WiderAP, WiderResult

@@ -77,6 +77,9 @@ def phases_of(config: DictConfig, folder: Path) -> list[Phase]:
 def _composed(settings: DictConfig, folder: Path, before: Path | None) -> DictConfig:
     """The configuration of a phase: what was typed, and what the phase and its start change."""
     job = HydraConfig.get()
+    for key in map(str, settings):
+        if key.lstrip("+~").partition(".")[0].partition("/")[0] in ("hydra", "run_dir"):
+            raise ValueError(f"expected settings of training in recipe.phases, got {key!r}")
     changes = [*typed(settings), "recipe.phases=null"]
     if before is not None:
         changes += typed({"init.model": str(before), "init.backbone": None})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src import checkpoint
+from src.cli.targets import instantiate
 from src.models import FaceDetector, build_model, set_norm_momentum
 from src.models.layout import lay_out_for_cpu
 from src.pruning import PruningSpec

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import lightning as L
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 
+from src.cli.targets import instantiate
 from src.training.progress import Progress
 
 

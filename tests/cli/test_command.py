@@ -58,7 +58,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "found").mkdir()
     monkeypatch.chdir(tmp_path)
     put = {
-        "best": "# @package _global_\n# Found by a study\npruning:\n  rate: 0.25\n  of: ${seed}\n",
+        "best": "# @package _global_\n# Found by a study\n"
+        "pruning:\n  damping: 0.25\n  multiple: ${seed}\n",
         "bare": "lr: 1e-5\n",
         "small": "# @package _global_\ndefaults: [one_shot]\npruning:\n  parameters: 0.3\n",
         "mine": "# @package _global_\ndefaults:\n  - override /kd: weighted\nseed: 5\n",
@@ -75,14 +76,14 @@ def folder(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_a_file_is_an_option(folder, path):
     typed = path.replace("TMP", str(folder)).replace("HERE", folder.name)
-    config = config_of("train", f"pruning={typed}", "seed=3", "pruning.rate=0.5")
-    assert config.pruning == {"rate": 0.5, "of": 3}
+    config = config_of("train", f"pruning={typed}", "seed=3", "pruning.damping=0.5")
+    assert config.pruning == {"damping": 0.5, "multiple": 3}
 
 
 def test_names_with_spaces(folder):
     (folder / "found").rename(folder / "what was found")
     for typed in ("what was found/best", '"what was found/best"'):
-        assert config_of("train", f"pruning={typed}").pruning.rate == 0.25
+        assert config_of("train", f"pruning={typed}").pruning.damping == 0.25
 
 
 def test_a_file_without_a_package_is_that_of_its_group(folder):
