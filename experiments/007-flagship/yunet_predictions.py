@@ -1,6 +1,6 @@
 """YuNet's published file on WIDER FACE, by OpenCV, as official prediction files.
 
-    python experiments/007-flagship/yunet_predictions.py yunet_n.onnx /data/widerface/val/images predictions
+    python yunet_predictions.py yunet_n.onnx /data/widerface/val/images predictions
     python -m src.evaluate predictions=predictions data=widerface data.root=/data/widerface
 
 At original size, score 0.02, suppression at 0.4, best 5,000, as `src.evaluate` does with ours.
