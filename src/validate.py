@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import yaml
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.cli import command
 from src.cli.options import CONF
+from src.cli.targets import instantiate
 from src.deploy import FORMATS, ExportOptions, differences, expected
 from src.detection.priors import make_priors
 from src.models import FaceDetector

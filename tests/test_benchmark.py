@@ -171,8 +171,8 @@ def complaint(tmp_path):
     [
         ("rounds=0", "expected rounds to be a whole number of at least 1, got 0"),
         ("threads=0", "expected threads to be a whole number of at least 1, got 0"),
-        ("sizes=[64,0]", "expected sizes[1] to be a whole number of at least 1, got 0"),
-        ("sizes=0", "expected sizes to be a whole number of at least 1 or a list, got 0"),
+        ("sizes=[64,0]", "expected sizes[1] to be a whole number from 1 to 65536 or a list, got 0"),
+        ("sizes=0", "expected sizes to be a whole number from 1 to 65536 or a list, got 0"),
         ("sizes=[]", "expected at least one size, got none"),
     ],
 )

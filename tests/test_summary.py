@@ -248,11 +248,11 @@ def test_published_weights(tmp_path, shared):
 @pytest.mark.parametrize(
     ("option", "error", "sentence"),
     [
-        ("height=0", ValueError, "height to be a whole number of at least 1, got 0; set height="),
-        ("width=-3", ValueError, "width to be a whole number of at least 1, got -3; set width="),
-        ("width=1.5", ValueError, r"width to be a whole number of at least 1, got 1\.5"),
-        ("height=tall", ValueError, "height to be a whole number of at least 1, got 'tall'"),
-        ("height=null", ValueError, "height to be a whole number of at least 1, got None"),
+        ("height=0", ValueError, "height to be a whole number from 1 to 65536, got 0; set height="),
+        ("width=-3", ValueError, "width to be a whole number from 1 to 65536, got -3; set width="),
+        ("width=1.5", ValueError, r"width to be a whole number from 1 to 65536, got 1\.5"),
+        ("height=tall", ValueError, "height to be a whole number from 1 to 65536, got 'tall'"),
+        ("height=null", ValueError, "height to be a whole number from 1 to 65536, got None"),
         ("checkpoint=/nowhere.ckpt", FileNotFoundError, "checkpoint file, found none at /nowhere"),
         ("model.preset=v9", ValueError, "expected a FeatherFace V1 preset of v1_489015, "),
     ],

@@ -150,9 +150,8 @@ def test_containers_are_built_from_what_is_there():
 
 
 def test_every_command_has_a_script():
-    commands = {
-        file.stem for file in (ROOT / "src").glob("*.py") if "main = command(" in file.read_text()
-    }
+    started = '__name__ == "__main__"'
+    commands = {file.stem for file in (ROOT / "src").glob("*.py") if started in file.read_text()}
     assert set(SCRIPTS) == {f"featherface-{name.replace('_', '-')}" for name in commands}
     assert set(SCRIPTS.values()) == {"featherface_training:main"}
 

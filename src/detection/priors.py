@@ -138,6 +138,7 @@ class Priors(NamedTuple):
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # a later training must be able to use what an evaluation made
 def _cached_priors(spec: PriorSpec, height: int, width: int, device: torch.device) -> Priors:
     return Priors(
         make_priors(spec, height, width).to(device),

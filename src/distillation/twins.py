@@ -55,6 +55,7 @@ def match_priors(student: Tensor, teacher: Tensor) -> Twins:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # a training must be able to use what an evaluation made
 def twins_for(
     student: PriorSpec,
     teacher: PriorSpec,

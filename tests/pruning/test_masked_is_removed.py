@@ -247,7 +247,9 @@ def test_exported(pair):
 def test_half_precision_and_memory_format(pair):
     images = pixels(0)
     last = [each.to(memory_format=torch.channels_last) for each in pair]
-    assert difference(last[0](images), last[1](images)) < 1e-5
+    a, b = (each(images) for each in last)
+    # Processors add in another order: 3e-5 of values up to 9 was seen.
+    assert difference(a, b) < 1e-5 * max(float(o.abs().max()) for o in b)
     with torch.autocast("cpu", torch.bfloat16):
         a, b = (each(images) for each in pair)
     assert difference(a, b) < 0.1 * max(float(o.abs().max()) for o in b)
