@@ -43,6 +43,9 @@ from src.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
+_MOST_PARAMETERS = 10_000_000
+"""Of a network that is built because a small file says that it is one."""
+
 WHAT = ("network", "decoding", "data", "evaluator", "training")
 """Kinds of rows."""
 
@@ -116,7 +119,27 @@ def _load(path: str, threads: int, device: torch.device) -> Network:
         return _eager({"what": path, "bytes": checkpoint.find(path).stat().st_size}, model, device)
     network = OnnxNetwork(path, threads=threads)
     row = {"what": path, "runtime": "onnx", "bytes": Path(path).stat().st_size}
-    return Network(row, build_model(network.metadata["model"]).eval(), network)
+    return Network(row, described(Path(path), network.metadata.get("model")), network)
+
+
+def described(file: Path, config: Any) -> FaceDetector:
+    """The network that an exported file says it is, in eval mode; its costs are counted.
+
+    Raises:
+        ValueError: it describes none, or one that the file has no room for.
+    """
+    try:
+        with torch.device("meta"):  # without memory
+            count = sum(each.numel() for each in build_model(config).parameters())
+        most = max(_MOST_PARAMETERS, file.stat().st_size)  # a byte each, where they are quantised
+        if count > most:
+            raise ValueError(
+                f"expected a network of at most {most:,} parameters, got the description of one "
+                f"of {count:,}; export it again"
+            )
+        return build_model(config).eval()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 def _eager(row: dict[str, Any], model: FaceDetector, device: torch.device) -> Network:

@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 
 from src.models import FaceDetector, build_model, wiring_of
+from src.models.layers import ChannelShuffle
 from src.models.upstream import backbone_weights, from_upstream, is_upstream
 from src.pruning import remove
+from src.runs.bounded import check_archive, check_nodes
 from src.runs.files import replacing
 from src.runs.nested import flatten
 from src.runs.provenance import revision, versions
@@ -31,6 +33,8 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 """Networks that come with the project: ``<name>.ckpt``, see :func:`find`."""
 FORMAT = 2  # 2: context apart from the neck
 PREFIX = "model."
+LARGEST = 2**32
+"""Bytes of a file of weights; those of this project have a few million."""
 _DIFFERENCES_SHOWN = 4
 
 
@@ -77,14 +81,13 @@ def load(path: str | Path) -> Checkpoint:
     """
     content = read(path)
     if "featherface" in content:
-        facts = content["featherface"]
+        facts = _facts(content, path)
         if facts.get("format") != FORMAT:
             raise ValueError(
                 f"expected a checkpoint of format {FORMAT}, got {facts.get('format')} in {path}; "
                 "it was written by another version of FeatherFace"
             )
-        model = build_model(facts["model"])
-        _load_strictly(model, _below(_state_dict(content, path), PREFIX), path)
+        model = _network(facts["model"], _below(_state_dict(content, path), PREFIX), path)
         masks = facts.get("masks")
         if masks is not None:
             model = _without_masked(model, masks, path)
@@ -92,13 +95,73 @@ def load(path: str | Path) -> Checkpoint:
     state = _state_dict(content, path)
     if is_upstream(state):
         try:
-            return Checkpoint(from_upstream(state).eval(), {})
+            model = from_upstream(state)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+        _check_values(model, path)
+        return Checkpoint(model.eval(), {})
     raise ValueError(
         f"expected a checkpoint of FeatherFace or weights of its published code in {path}, got a "
         f"file with the keys {', '.join(sorted(map(str, content))[:5])}; choose another file"
     )
+
+
+def _facts(content: Mapping[str, Any], path: Any) -> dict[str, Any]:
+    """What a checkpoint says of its network, if it has the structure of one."""
+    facts = content["featherface"]
+    try:
+        check_nodes(facts)
+    except ValueError as error:
+        raise ValueError(
+            f"expected a checkpoint with the facts of a network in {path}, got {error}"
+        ) from None
+    masks = facts.get("masks") if isinstance(facts, dict) else None
+    if (
+        not isinstance(facts, dict)
+        or ("model" not in facts and facts.get("format") == FORMAT)
+        or not isinstance(masks, dict | None)
+        or (masks and not (isinstance(masks.get("kept"), Tensor) and "frozen" in masks))
+    ):
+        raise ValueError(
+            f"expected a checkpoint with the facts of a network in {path}, got one without; it is "
+            "damaged or of another program, choose another file"
+        )
+    return facts
+
+
+def _network(config: Any, weights: Mapping[str, Tensor], path: Any) -> FaceDetector:
+    """The network of a configuration with these weights; built once it is known that they fit."""
+    try:
+        with torch.device("meta"):  # without memory
+            _compare(build_model(config), weights, path)
+        model = build_model(config)
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from None
+    except (RuntimeError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"expected a network that can be built in {path}, got '{error}'; the file is damaged"
+        ) from None
+    _load_strictly(model, weights, path)
+    _check_values(model, path)
+    return model
+
+
+def _check_values(model: FaceDetector, path: Any) -> None:
+    """Refuse weights with which a network computes nothing, or not without an error."""
+    for name, value in model.state_dict().items():
+        if not torch.isfinite(value).all() or (name.endswith(".running_var") and value.lt(0).any()):
+            raise ValueError(
+                f"expected finite weights in {path}, got others in {name}; its training diverged, "
+                "or the file is damaged: choose an earlier one"
+            )
+    for name, module in model.named_modules():
+        if isinstance(module, ChannelShuffle) and not module.is_order():
+            raise ValueError(
+                f"expected each channel once in {name}.index of {path}, got another order; the "
+                "file is damaged"
+            )
 
 
 def _without_masked(model: FaceDetector, masks: Mapping[str, Any], path: Any) -> FaceDetector:
@@ -108,7 +171,18 @@ def _without_masked(model: FaceDetector, masks: Mapping[str, Any], path: Any) ->
             f"expected a network whose pruning is done in {path}, got one in the middle of it; "
             "let its run go on with resume=true run=NAME"
         )
-    return remove(model, wiring_of(model), masks["kept"].numpy())
+    wiring, kept = wiring_of(model), masks["kept"]
+    if kept.dtype != torch.bool or kept.shape != (wiring.num_channels,):
+        raise ValueError(
+            f"expected a mask of {wiring.num_channels:,} channels in {path}, got one of shape "
+            f"{tuple(kept.shape)}; the file is damaged"
+        )
+    try:
+        return remove(model, wiring, kept.numpy())
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"expected a mask that leaves channels everywhere in {path}, got: {error}"
+        ) from None
 
 
 def architecture(path: str | None) -> dict[str, Any]:
@@ -219,17 +293,16 @@ def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 # What torch.load has been seen to raise for cut, foreign and forbidden files.
 _UNREADABLE = (
     pickle.UnpicklingError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, LookupError,
-    AttributeError, TypeError, ValueError,
+    AttributeError, TypeError, ValueError, MemoryError, OverflowError, RecursionError,
 )  # fmt: skip
 
 
 def _check_bytes(path: Path) -> None:
-    """Compare the check sums in the file, which torch.load does not look at."""
+    """Look at the sizes and check sums in the file, which torch.load does not."""
+    if path.stat().st_size > LARGEST:
+        raise zipfile.BadZipFile(f"one of more than {LARGEST:,} bytes")
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile
+        check_archive(path)
 
 
 def _reason(error: Exception) -> str:
@@ -239,16 +312,24 @@ def _reason(error: Exception) -> str:
         return (
             f"one with Python objects ({forbidden[1]}), which could run code; save its state_dict()"
         )
+    reason = str(error) if isinstance(error, zipfile.BadZipFile) else ""
+    if reason.startswith(("an archive whose", "one of more")):  # ours
+        return f"{reason}; save it with torch.save"
     return "a damaged or foreign file; copy it again"
 
 
 def _load_strictly(module: torch.nn.Module, weights: Mapping[str, Tensor], path: Any) -> None:
     """``load_state_dict`` with one sentence instead of a page for what does not fit."""
+    _compare(module, weights, path)
+    module.load_state_dict(dict(weights))
+
+
+def _compare(module: torch.nn.Module, weights: Mapping[str, Tensor], path: Any) -> None:
     expected = module.state_dict()
     wrong = sorted(
         key
         for key in expected.keys() | weights.keys()
-        if key not in expected or key not in weights or expected[key].shape != weights[key].shape
+        if key not in expected or key not in weights or not _alike(expected[key], weights[key])
     )
     if wrong:
         raise ValueError(
@@ -256,4 +337,10 @@ def _load_strictly(module: torch.nn.Module, weights: Mapping[str, Tensor], path:
             f"{len(wrong)} are missing, extra or of another shape: {', '.join(wrong[:4])}; "
             "it holds another network"
         )
-    module.load_state_dict(dict(weights))
+
+
+def _alike(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether a tensor of a file can take the place of ours."""
+    plain = theirs.layout == torch.strided and not (theirs.is_meta or theirs.is_quantized)
+    same_kind = ours.dtype.is_floating_point == theirs.dtype.is_floating_point
+    return plain and same_kind and not theirs.dtype.is_complex and ours.shape == theirs.shape

@@ -6,6 +6,7 @@ MobileNet configuration, whose sizes are the default here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+LARGEST_SIZE = 2**16
+"""Pixels, of a prior."""
+MOST_PER_CELL = 64
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class PriorSpec:
     def __post_init__(self) -> None:
         # Accept lists too (they come from YAML and from checkpoints), keep the value hashable.
         try:
-            sizes = tuple(tuple(float(s) for s in level) for level in self.sizes)
-        except (TypeError, ValueError):
+            sizes = tuple(tuple(_number(s) for s in level) for level in self.sizes)
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(
                 "expected prior sizes as a list of pixels per level, such as [[16, 32], [64, 128], "
                 f"[256, 512]], got {self.sizes!r}; set model.prior_sizes"
@@ -46,17 +51,31 @@ class PriorSpec:
             )
         if len({len(level) for level in self.sizes}) != 1 or not self.sizes[0]:
             raise ValueError(f"expected equally many prior sizes on every level, got {self.sizes}")
-        if any(s <= 0 for level in self.sizes for s in level) or any(s <= 0 for s in self.strides):
+        if self.num_per_cell > MOST_PER_CELL:
             raise ValueError(
-                f"expected positive sizes and strides, got {self.sizes} and {self.strides}"
+                f"expected at most {MOST_PER_CELL} prior sizes on every level, got "
+                f"{self.num_per_cell:,}"
             )
-        if len(self.variances) != 2 or any(v <= 0 for v in self.variances):
+        # Not of NaN.
+        positive = all(0 < s <= LARGEST_SIZE for level in self.sizes for s in level)
+        if not positive or any(s <= 0 for s in self.strides):
+            raise ValueError(
+                f"expected positive sizes of at most {LARGEST_SIZE:,} pixels and positive strides, "
+                f"got {self.sizes} and {self.strides}"
+            )
+        if len(self.variances) != 2 or not all(0 < v < math.inf for v in self.variances):
             raise ValueError(f"expected two positive variances, got {self.variances}")
 
     @property
     def num_per_cell(self) -> int:
         """Priors of one cell."""
         return len(self.sizes[0])
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):  # "1_0" is none
+        raise TypeError
+    return float(value)
 
 
 def feature_shapes(spec: PriorSpec, height: int, width: int) -> list[tuple[int, int]]:

@@ -49,7 +49,9 @@ def build_model(config: Mapping[str, Any]) -> FaceDetector:
     Raises:
         ValueError: unknown name or arguments; the message lists the known names.
     """
-    arguments = dict(config)
+    if not isinstance(config, Mapping):
+        raise ValueError(f"expected a network as a table with its name, got {config!r}")
+    arguments = {str(key): value for key, value in config.items()}
     name = arguments.pop("name", None)
     if not isinstance(name, str) or name not in MODELS:
         raise ValueError(f"expected a model name of {', '.join(MODELS)}; got {name!r}")

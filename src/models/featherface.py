@@ -24,6 +24,7 @@ from src.models.detector import FaceDetector
 from src.models.heads import Heads
 from src.models.layers import ChannelShuffle, PerLevel
 from src.models.necks import BiFPNLayer
+from src.models.options import MOST_BLOCKS, MOST_CHANNELS, check_whole
 from src.models.widths import (
     LEVELS,
     backbone_channels,
@@ -93,6 +94,7 @@ def featherface_v1(
         _known("field of FeatherFace V1", name, fields)
     arch = {**fields, **changes}
     _known("context module", arch["context"], CONTEXTS)
+    _check_sizes(arch)
 
     width = narrowed(width_table(arch), widths)
     backbone = MobileNetV1([width[f"backbone_{i}"] for i in range(len(WIDTHS))])
@@ -211,6 +213,18 @@ def wire_featherface_v1(model: FaceDetector) -> Wiring:
         levels = context["mixer"].wire(wiring, levels, *parts)
     heads.wire(wiring, levels, [None] * len(levels))
     return wiring
+
+
+def _check_sizes(arch: Mapping[str, Any]) -> None:
+    bounds = {"channels": MOST_CHANNELS, "bifpn_repeats": MOST_BLOCKS}
+    if arch["cbam_reduction"] is not None:
+        bounds["cbam_reduction"] = MOST_CHANNELS
+    for name, most in bounds.items():
+        check_whole(arch[name], name, of="FeatherFace V1", least=1, most=most)
+    if not isinstance(arch["mixer"], bool):
+        raise ValueError(
+            f"expected mixer of FeatherFace V1 to be true or false, got {arch['mixer']!r}"
+        )
 
 
 def _known(what: str, name: str, known: Collection[str]) -> None:

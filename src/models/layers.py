@@ -130,6 +130,10 @@ class ChannelShuffle(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.index_select(1, self.index)
 
+    def is_order(self) -> bool:
+        """Whether the index, which a file may have brought, names each channel once."""
+        return bool((self.index.sort().values.cpu() == torch.arange(len(self.index))).all())
+
     def wire(self, wiring: Wiring, inputs: Channels) -> Channels:
         wiring.shuffles.append((self, inputs))
         return inputs[self.index.cpu().numpy()]

@@ -28,7 +28,7 @@ from src.models.detector import FaceDetector
 from src.models.heads import Heads, SharedMultiHead
 from src.models.layers import ChannelShuffle, PerLevel
 from src.models.necks import BiFPN
-from src.models.options import read_options
+from src.models.options import MOST_CHANNELS, check_whole, read_options
 from src.models.semantic import SemanticEnhancement
 from src.models.widths import (
     LEVELS,
@@ -77,6 +77,8 @@ class NanoBOptions:
             raise ValueError(f"expected at least 1 context group, got {self.context_groups}")
         if self.channels < 8:
             raise ValueError(f"expected at least 8 pyramid channels, got {self.channels}")
+        for name in ("channels", "context_groups", "shuffle_groups"):
+            check_whole(getattr(self, name), name, of="nano_b", least=1, most=MOST_CHANNELS)
         if self.deep_evidence and not self.scale_decoupling:
             raise ValueError(
                 "expected scale_decoupling where deep_evidence is on, got it off; "

@@ -8,6 +8,10 @@ from typing import Any, TypeVar
 
 Options = TypeVar("Options")
 
+MOST_CHANNELS = 4096
+MOST_BLOCKS = 64
+"""Checkpoints say how large a network is; beyond these a machine would be busy building it."""
+
 KINDS = {bool: "true or false", int: "a whole number"}
 
 
@@ -32,3 +36,15 @@ def read_options(kind: type[Options], values: object, *, of: str) -> Options:
         if wanted in KINDS and type(value) is not wanted:
             raise ValueError(f"expected {name} of {of} to be {KINDS[wanted]}, got {value!r}")
     return kind(**values)
+
+
+def check_whole(value: object, name: str, *, of: str, least: int, most: int) -> None:
+    """Refuse what is no whole number from ``least`` to ``most``.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(
+            f"expected {name} of {of} as a whole number from {least} to {most}, got {value!r}"
+        )

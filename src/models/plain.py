@@ -22,7 +22,7 @@ from src.models.detector import FaceDetector
 from src.models.heads import Heads
 from src.models.layers import PerLevel, SeparableConv
 from src.models.necks import TopDown
-from src.models.options import read_options
+from src.models.options import MOST_BLOCKS, MOST_CHANNELS, check_whole, read_options
 from src.models.widths import LEVELS
 
 
@@ -57,6 +57,10 @@ class PlainOptions:
                 raise ValueError(
                     f"expected {name} of plain of at least 1, got {getattr(self, name)}"
                 )
+            check_whole(getattr(self, name), name, of="plain", least=1, most=MOST_CHANNELS)
+        for name, most in (("stages", MOST_CHANNELS), ("blocks", MOST_BLOCKS)):
+            for value in getattr(self, name):
+                check_whole(value, name, of="plain", least=0, most=most)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PlainOptions:

@@ -35,7 +35,11 @@ def test_priors_are_kept_per_size_and_device():
     ("arguments", "message"),
     [
         ({"sizes": [[16.0], [32.0]]}, "one list of prior sizes per stride"),
-        ({"sizes": [[16.0], [32.0], [0.0]]}, "positive sizes and strides"),
+        ({"sizes": [[16.0], [32.0], [0.0]]}, "positive sizes of at most 65,536 pixels"),
+        ({"sizes": [[16.0], [32.0], [float("nan")]]}, "positive sizes of at most 65,536 pixels"),
+        ({"sizes": [[16.0], [32.0], ["6_4"]]}, "prior sizes as a list of pixels per level"),
+        ({"sizes": [[16.0] * 65] * 3}, "at most 64 prior sizes"),
+        ({"variances": [0.1, float("nan")]}, "two positive variances"),
         ({"variances": [0.1]}, "two positive variances"),
     ],
 )

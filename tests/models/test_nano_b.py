@@ -404,7 +404,7 @@ def test_imagenet_weights_fit_the_backbone():
         ({"channels": 4}, "at least 8 pyramid channels, got 4"),
         ({"channels": 36}, "width ssh_p3_shared divisible by context_groups=2, got 9"),
         ({"context_groups": 0}, "at least 1 context group, got 0"),
-        ({"shuffle_groups": 0}, "at least 1 group of channels to shuffle, got 0"),
+        ({"shuffle_groups": 0}, "shuffle_groups of nano_b as a whole number from 1 to 4096, got 0"),
         ({"deep_evidence": True}, "scale_decoupling where deep_evidence is on"),
         ({"prior_sizes": [[16], [32]]}, "one list of prior sizes per"),
         ({"widths": {"stem": 4}}, "widths of backbone_0, .*head_p5; got 'stem'"),
