@@ -49,8 +49,17 @@ class Decoder:
             raise ValueError(f"expected top_k of at least 1, got {self.top_k}")
 
     def candidates(self, outputs: Outputs, spec: PriorSpec, height: int, width: int) -> Candidates:
-        """Boxes above the score threshold, best first; the images are ``height`` x ``width``."""
+        """Boxes above the score threshold, best first; the images are ``height`` x ``width``.
+
+        Raises:
+            FloatingPointError: scores are no numbers, which would pass for an image without faces.
+        """
         scores = outputs.logits.float().softmax(dim=-1)[..., 1]
+        if not scores.isfinite().all():
+            raise FloatingPointError(
+                "expected finite scores, got others from the network; its training diverged, "
+                "choose an earlier checkpoint"
+            )
         scores, index = _best(scores, self.score_threshold, self.top_k)
         priors = priors_for(spec, (height, width), scores.device).boxes_cxcywh[index]
         deltas = _take(outputs.deltas, index).float()

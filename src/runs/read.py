@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from src.runs.bounded import check_yaml
+
 METRICS = {"easy": "ap_easy", "medium": "ap_medium", "hard": "ap_hard", "mean": "ap"}
 """Level -> its name in ``metrics.json`` and, after ``val/``, in ``metrics.csv``."""
 
@@ -168,6 +170,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 def _yaml(file: Path) -> Any:
     try:
+        check_yaml(file.read_text(encoding="utf-8"))
         return OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     except Exception as error:  # whatever the file holds, the sentence names it
         reason = " ".join(str(error).split())

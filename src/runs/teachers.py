@@ -12,6 +12,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.runs.bounded import check_yaml
+
 TEACHERS = ("featherface_v1", "featherface_v2")
 """Networks that count as teachers when none is named; any network can be named."""
 
@@ -81,7 +83,9 @@ class TeacherSearch:
 def _configuration(run: Path) -> dict[str, dict[str, Any]]:
     """What a run folder says of some groups of settings; empty where it is none of ours."""
     try:
-        config = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+        file = run / "config.yaml"
+        check_yaml(file.read_text(encoding="utf-8"))
+        config = OmegaConf.to_container(OmegaConf.load(file))
     except (OSError, ValueError, OmegaConfBaseException, yaml.YAMLError):
         config = {}
     found = config if isinstance(config, dict) else {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.runs.bounded import check_yaml
 from src.runs.nested import flatten, is_below
 
 MAY_DIFFER = (
@@ -95,6 +96,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
     """The settings with which a run was begun, or went on, as its folder tells them."""
     file = folder / "composed.yaml"
     try:
+        check_yaml(file.read_text(encoding="utf-8"))
         config = OmegaConf.load(file)
         assert isinstance(config, DictConfig)
     except Exception as error:  # whatever the file holds, the sentence names it

@@ -179,3 +179,13 @@ def test_nothing_above_the_threshold():
 def test_wrong_options(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_scores_that_are_no_numbers_are_no_image_without_faces():
+    spec = PriorSpec()
+    rows = len(make_priors(spec, 32, 32))
+    outputs = Outputs(
+        torch.zeros(1, rows, 4), torch.full((1, rows, 2), torch.nan), torch.zeros(1, rows, 10)
+    )
+    with pytest.raises(FloatingPointError, match="expected finite scores"):
+        Decoder().candidates(outputs, spec, 32, 32)

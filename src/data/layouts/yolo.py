@@ -33,6 +33,7 @@ from src.data.layouts.labels import (
 from src.data.layouts.text import numbers, read_lines, write_lines
 from src.images.files import IMAGE_SUFFIXES
 from src.images.header import ImageSize
+from src.runs.bounded import check_yaml
 from src.types import NUM_LANDMARKS
 
 _DESCRIPTION = ("data.yaml", "dataset.yaml", "data.yml")
@@ -190,7 +191,9 @@ def _description(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
     if file is None:
         return None, {}
     try:
-        content = yaml.safe_load(file.read_bytes())
+        text = file.read_bytes().decode("utf-8-sig")
+        check_yaml(text)
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{file}: expected YAML, got '{reason}'; correct the file") from error
