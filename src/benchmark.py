@@ -138,8 +138,11 @@ def described(file: Path, config: Any) -> FaceDetector:
                 f"of {count:,}; export it again"
             )
         return build_model(config).eval()
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{file}: {error}") from None
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"expected the settings of a network as metadata in {file}, got others "
+            f"({type(error).__name__}: {error}); export the checkpoint again"
+        ) from error
 
 
 def _eager(row: dict[str, Any], model: FaceDetector, device: torch.device) -> Network:

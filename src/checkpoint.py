@@ -8,14 +8,15 @@ files, ours and published ones, are read with ``weights_only=True``: they cannot
 
 from __future__ import annotations
 
+import functools
 import pickle
 import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,11 @@ PREFIX = "model."
 LARGEST = 2**32
 """Bytes of a file of weights; those of this project have a few million."""
 _DIFFERENCES_SHOWN = 4
+_REASON = 200
+"""Characters of a library's message that are shown."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Checkpoint(NamedTuple):
@@ -44,6 +50,35 @@ class Checkpoint(NamedTuple):
     model: FaceDetector
     metadata: dict[str, Any]
     """``metrics``, ``revision``, ... see :func:`metadata`; empty for published weights."""
+
+
+def _names_its_file(reader: Callable[P, T]) -> Callable[P, T]:
+    """Say of every error in what a file holds, wherever it showed, which file that is."""
+
+    @functools.wraps(reader)
+    def named(*args: P.args, **kwargs: P.kwargs) -> T:
+        path = args[0] if args else kwargs["path"]
+        try:
+            return reader(*args, **kwargs)
+        except _DAMAGED as error:
+            reason = " ".join(str(error).split())[:_REASON]
+            if isinstance(error, ValueError) and reason.startswith(("expected", str(path))):
+                if str(path) in str(error):
+                    raise
+                raise ValueError(f"{path}: {reason}") from error
+            raise ValueError(
+                f"expected a whole checkpoint of FeatherFace in {path}, got a damaged one "
+                f"({type(error).__name__}: {reason}); copy it again"
+            ) from error
+
+    return named
+
+
+# What is raised over values of another kind or number than a checkpoint of ours has.
+_DAMAGED = (
+    ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
+    AssertionError, MemoryError,
+)  # fmt: skip
 
 
 def metadata(model: FaceDetector, **facts: Any) -> dict[str, Any]:
@@ -72,6 +107,7 @@ def write(path: str | Path, content: Mapping[str, Any]) -> None:
         torch.save(content, partial)
 
 
+@_names_its_file
 def load(path: str | Path) -> Checkpoint:
     """The network in a file of ours or in published FeatherFace weights, in eval mode, on the CPU.
 
@@ -211,6 +247,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     return ", ".join(found[:_DIFFERENCES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
+@_names_its_file
 def load_backbone(path: str | Path, model: FaceDetector) -> None:
     """Put ImageNet (or a detector's) backbone weights into ``model``.
 
@@ -239,6 +276,7 @@ def find(path: str | Path) -> Path:
     return shipped if by_name else path
 
 
+@_names_its_file
 def read(path: str | Path) -> dict[str, Any]:
     """The content of a file of weights, on the CPU, without running any code in it.
 

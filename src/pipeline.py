@@ -75,7 +75,9 @@ def given_results(config: DictConfig) -> dict[str, Path]:
 
 def stages_of(config: DictConfig, folder: Path) -> list[Stage]:
     """The stages of a configuration, with the options of every one of them."""
-    plan: Any = OmegaConf.to_container(config.plan, resolve=True)
+    plan: Any = OmegaConf.to_container(config.plan, resolve=True) if config.plan else None
+    if not isinstance(plan, dict):
+        raise ValueError(f"expected a plan with at least one stage, got {config.plan}; set plan=")
     everywhere = _table(config.dataset)
     commands = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != "pipeline")
     for name, each in plan.items():

@@ -62,11 +62,15 @@ class Model:
             ) from None
         self.providers = self._session.get_providers()
         found = self._session.get_modelmeta().custom_metadata_map
-        self.metadata: dict[str, Any] = {
-            key.removeprefix(_METADATA): json.loads(value)
-            for key, value in found.items()
-            if key.startswith(_METADATA)
-        }
+        self.metadata: dict[str, Any] = {}
+        for key in (key for key in found if key.startswith(_METADATA)):
+            try:
+                self.metadata[key.removeprefix(_METADATA)] = json.loads(found[key])
+            except (ValueError, RecursionError):
+                raise ValueError(
+                    f"expected JSON as metadata {key} in {name}, got {found[key][:60]!r}; export "
+                    "it again with python -m src.export decode=true"
+                ) from None
         inputs = [each.name for each in self._session.get_inputs()]
         outputs = {each.name for each in self._session.get_outputs()}
         if inputs != [_INPUT] or not outputs.issuperset(_OUTPUTS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.errors import one_sentence
+import src
+from src.cli.errors import describe, one_sentence, printable
 from src.cli.options import CONF, one_line, store_option_files, yaml_file
 from src.runs.record import run_folder
 
@@ -49,20 +51,27 @@ def command(
     run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(started)
 
     def main() -> Any:
+        if signal.getsignal(signal.SIGINT) is src.stopped:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         if any(word.startswith("--experimental-rerun") for word in sys.argv[1:]):
             sys.exit("error: expected settings, got --experimental-rerun, whose file can run code; "
                      "repeat the command in run.json instead")  # fmt: skip
         try:
             store_option_files(sys.argv[1:])
         except ValueError as error:
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {printable(str(error))}")
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            # A terminal that is closed ends a command as SIGTERM does; nohup has it ignored.
+            signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         if not ours:
             return run()
         os.environ[_RAISE] = "1"
         try:
             return run()
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            sys.exit(f"error: {refusal(error, name, sys.argv[1:])}")
+        except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+            sys.exit(f"error: {printable(refusal(error, name, sys.argv[1:]))}")
+        except KeyboardInterrupt:
+            sys.exit("stopped by Ctrl-C")
         finally:
             os.environ.pop(_RAISE, None)
 
@@ -77,6 +86,9 @@ def refusal(error: Exception, name: str, arguments: Sequence[str]) -> str:
         name: of the configuration.
         arguments: of the command line.
     """
+    for each in (error, error.__cause__, error.__context__):  # the folder, or the log file in it
+        if isinstance(each, OSError) and each.errno is not None:
+            return describe(each)
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         return _unknown_option(error.missing_cfg_file, error.options)
     if "Config group override must be" in str(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import re
@@ -31,6 +32,7 @@ USER_ERRORS = (
     TypeError,
     FloatingPointError,
     OSError,
+    MemoryError,
     OmegaConfBaseException,
     InstantiationException,
 )
@@ -50,6 +52,48 @@ HARMLESS_WARNINGS = (
 
 _LOST = r"(?i)\b(gloo|nccl)\b.*(closed|reset|timeout|timed out|remote)"
 """What a process is told when another one of its run has ended."""
+
+
+EXHAUSTED = (
+    (
+        r"DataLoader worker \(pid\(?s?\)?.*(exited unexpectedly|killed by signal)",
+        "expected the processes that load images to live, got one that was killed, mostly for want "
+        "of memory; lower data.num_workers, data.batch_size or data.val_batch_size, or set "
+        "data.num_workers=0 for its own error",
+    ),
+    (
+        r"(?i)(can't|cannot|unable to|could not|failed to) (allocate|mmap)|out ?of ?memory"
+        r"|insufficient memory|bad_alloc|not enough memory",
+        "expected enough memory, got refused; lower data.batch_size, data.val_batch_size, "
+        "data.image_size, long_side or data.num_workers",
+    ),
+)
+"""What libraries say of a machine that is too small, and our sentence."""
+
+
+def exhausted(error: BaseException) -> str | None:
+    """The sentence for a machine that is too small; None for any other error."""
+    text = f"{type(error).__name__}: {error}"
+    found = (sentence for pattern, sentence in EXHAUSTED if re.search(pattern, text))
+    refused = isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    )
+    return next(found, EXHAUSTED[-1][1] if refused else None)
+
+
+def printable(text: str) -> str:
+    """Text with the control characters of a file's name, which a terminal would obey, in words."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+class _Printable(logging.Filter):
+    """Of the handlers that write to a terminal."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message != printable(message):
+            record.msg, record.args = printable(message), ()
+        return True
 
 
 def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
@@ -77,8 +121,15 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
                 raise CompactHydraException(sentence) from error
             # Another process may have said it already, or be killed for this one's end.
             process = f" in process {rank()}" if rank() else ""
-            sys.exit(f"error{process}: {sentence}")
+            going_on = _how_to_go_on(config) if _is_full(error) else ""
+            sys.exit(f"error{process}: {sentence}{going_on}")
         except RuntimeError as error:
+            if (too_small := exhausted(error)) is not None:
+                _log_traceback(error, f"error: {too_small}")
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    log.error("job %s stopped: %s", HydraConfig.get().job.num, too_small)
+                    raise CompactHydraException(too_small) from error
+                sys.exit(f"error: {too_small}{_how_to_go_on(config)}")
             if not re.search(_LOST, str(error)):
                 raise
             _log_traceback(error, "stopped by another process")
@@ -89,8 +140,26 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
     return main
 
 
+def _is_full(error: BaseException) -> bool:
+    """Whether an error is one of the disk, in the middle of work."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _how_to_go_on(config: DictConfig) -> str:
+    """What a stopped training is told besides."""
+    if "resume" not in config or "run" not in config:
+        return ""
+    return f"; resume=true run={config.run} goes on from the last checkpoint"
+
+
 def describe(error: BaseException) -> str:
     """The sentence of an error, without what Hydra and data-loading processes wrap around it."""
+    return printable(_described(error))
+
+
+def _described(error: BaseException) -> str:
+    if (sentence := exhausted(error)) is not None:
+        return sentence
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         sentence = describe(error.__cause__)
         where = re.search(r"full_key: (\S+)", str(error))
@@ -107,6 +176,8 @@ def describe(error: BaseException) -> str:
             f"expected to read or write {error.filename}, got '{error.strerror}'; check the path, "
             "its permissions and the space left"
         )
+    if _is_full(error) and isinstance(error, OSError):
+        return f"expected space on the disk, got '{error.strerror}'; make room, or write elsewhere"
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -121,6 +192,9 @@ def quieten() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     if rank():  # the first process says the same
         logging.getLogger().setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(each, _Printable) for each in handler.filters):
+            handler.addFilter(_Printable())
     for message in HARMLESS_WARNINGS:
         warnings.filterwarnings("ignore", message)
 

@@ -52,6 +52,12 @@ def check_types(config: DictConfig) -> None:
         if name in plain and plain[name] is None:
             raise ValueError(f"expected a value for {name}, got null; add {name}=...")
     check_targets(plain)
+    pruning = plain.get("pruning")
+    if isinstance(pruning, dict) and "_target_" not in pruning:  # of a file that sets a part
+        raise ValueError(
+            f"expected a whole plan as pruning, got {pruning or 'an empty one'}; begin its file "
+            "with defaults: [one_shot, _self_], or give pruning=[one_shot,FILE]"
+        )
     refuse([*declared(plain, SETTINGS), *_arguments(plain, "")])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from src.report.charts import COLORS, new_chart, save_chart
+from src.report.charts import COLORS, new_chart, plain, save_chart
 from src.runs.read import metric_rows
 
 SIZE_LABELS = {
@@ -51,7 +51,7 @@ def draw_losses(axes: Axes, runs: Mapping[str, Path]) -> None:
         rows = metric_rows(folder / "metrics.csv")
         loss = [(step + 1, row.get("train/task", row["train/loss"]))
                 for step, row in rows if "train/loss" in row]  # fmt: skip
-        axes.plot(*_means(loss), color=COLORS[place % len(COLORS)], label=name)
+        axes.plot(*_means(loss), color=COLORS[place % len(COLORS)], label=plain(name))
     _finish(axes, "loss on the labels, training")
 
 
@@ -61,7 +61,7 @@ def draw_precisions(axes: Axes, runs: Mapping[str, Path]) -> None:
         rows = metric_rows(folder / "metrics.csv")
         ap = [(step + 1, 100 * row["val/ap"]) for step, row in rows if "val/ap" in row]
         points = np.array(ap).reshape(-1, 2).T
-        axes.plot(*points, color=COLORS[place % len(COLORS)], marker="o", label=name)
+        axes.plot(*points, color=COLORS[place % len(COLORS)], marker="o", label=plain(name))
     _finish(axes, "AP mean, %, validation")
 
 
@@ -76,7 +76,7 @@ def draw_sizes(axes: Axes, networks: Sequence[Mapping[str, Any]]) -> None:
         values = [row["metrics"].get(f"ap_{size}") for size in SIZE_LABELS]
         ap = [math.nan if value is None else 100 * value for value in values]
         color = COLORS[place % len(COLORS)]
-        axes.plot(list(SIZE_LABELS.values()), ap, color=color, marker="o", label=row["name"])
+        axes.plot(list(SIZE_LABELS.values()), ap, color=color, marker="o", label=plain(row["name"]))
     _finish(axes, "AP by face size, %", below="sqrt(width x height), pixels")
     axes.set_ylim(0, 102)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from src.comparison.compare import Comparison, Row
 from src.comparison.intervals import CONFIDENCE
-from src.report.charts import COLORS, new_chart, save_chart
+from src.report.charts import COLORS, new_chart, plain, save_chart
 from src.runs.read import Run
 
 _MARKERS = "osD^vPX*<>"
@@ -145,7 +145,7 @@ def _style(place: int) -> tuple[str, str, str]:
 
 
 def _name(row: Row) -> str:
-    return "\n".join(textwrap.wrap(row.setting.name, _NAME_WIDTH))
+    return plain("\n".join(textwrap.wrap(row.setting.name, _NAME_WIDTH)))
 
 
 def _finish(axes: Axes) -> None:

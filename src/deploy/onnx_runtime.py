@@ -53,11 +53,15 @@ class OnnxNetwork:
                 f"a damaged {path} or one of a newer opset; export it again with opset=20"
             ) from None
         found = self._session.get_modelmeta().custom_metadata_map
-        self.metadata: dict[str, Any] = {
-            name.removeprefix(PREFIX): json.loads(value)
-            for name, value in found.items()
-            if name.startswith(PREFIX)
-        }
+        self.metadata: dict[str, Any] = {}
+        for name in (name for name in found if name.startswith(PREFIX)):
+            try:
+                self.metadata[name.removeprefix(PREFIX)] = json.loads(found[name])
+            except (ValueError, RecursionError):
+                raise ValueError(
+                    f"expected JSON as metadata {name} in {path}, got {found[name][:60]!r}; export "
+                    "the checkpoint again"
+                ) from None
         if self.metadata.get("format") != FORMAT:
             raise ValueError(
                 f"expected an ONNX file of src.export, format {FORMAT}, got format "

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from src.report.charts import COLORS, new_chart, save_chart
+from src.report.charts import COLORS, new_chart, plain, save_chart
 from src.report.progress import tracked
 from src.report.tables import text_table
 
@@ -109,7 +109,7 @@ def _draw_size(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         )  # fmt: skip
         note = f"{middle:.1f}   time x {row['ratio']:.2f}, work x {row['multiply_adds_ratio']:.2f}"
         axes.annotate(note, (high, place), xytext=(6, -3), textcoords="offset points", fontsize=8)
-    axes.set_yticks(range(len(rows)), [row["what"][-40:] for row in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [plain(row["what"][-40:]) for row in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.5)  # room for the notes
     axes.set_xlim(left=0)

@@ -22,3 +22,8 @@ def save_chart(chart: Figure, path: Path, *, dpi: int = 120) -> None:
     """Write a chart; the suffix of ``path`` decides the format. Folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     chart.savefig(path, dpi=dpi)
+
+
+def plain(text: str) -> str:
+    """Text of a user that is not taken for mathematics."""
+    return text.replace("$", r"\$")

@@ -199,8 +199,9 @@ def metric_rows(file: Path) -> Iterator[tuple[int, dict[str, float]]]:
     """
     if not file.exists():
         return
-    with file.open(newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
+    # A kill, or a full disk, can leave anything: what is no number is left out.
+    with file.open(newline="", encoding="utf-8", errors="replace") as stream:
+        for row in csv.DictReader(line.replace("\0", "") for line in stream):
             numbers = {name: _number(text) for name, text in row.items()}
             if math.isfinite(numbers.get("step", math.nan)):
                 finite = {name: value for name, value in numbers.items() if math.isfinite(value)}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -41,7 +44,15 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = KernelLock(file) if fcntl else JournalFileOpenLock(str(file))
         _drop_half_line(file, lock)
-        return JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
+        try:
+            return JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
+        except OSError:
+            raise
+        except Exception as error:  # of Optuna, over whatever a line holds
+            raise ValueError(
+                f"expected the journal of a study in {_damaged(file)}; restore a copy of it, or "
+                "begin another study"
+            ) from error
     if storage.startswith("grpc://"):
         host, _, port = storage.removeprefix("grpc://").partition(":")
         if not port.isdecimal():
@@ -86,6 +97,36 @@ class KernelLock(BaseJournalFileLock):
     def release(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)  # also that of children forked meanwhile
         os.close(self._file)
+
+
+def _damaged(file: Path) -> str:
+    """The first line at which Optuna stops, as file:line, and what stands there."""
+    journal = file.read_bytes().split(b"\n")
+    for number, line in enumerate(journal[:-1], start=1):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            entry = None
+        if not (isinstance(entry, dict) and isinstance(entry.get("op_code"), int)
+                and isinstance(entry.get("worker_id"), str)):  # fmt: skip
+            return f"{file}:{number}, got {line[:60]!r}"
+    # Every line is an entry, but one says something that those before it do not allow.
+    low, high = 0, len(journal) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _replays(journal[:middle]) else (low, middle)
+    return f"{file}:{high}, got {journal[high - 1][:60]!r}, which does not follow"
+
+
+def _replays(lines: Sequence[bytes]) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / JOURNAL
+        copy.write_bytes(b"".join(line + b"\n" for line in lines))
+        try:
+            JournalStorage(JournalFileBackend(str(copy)))
+        except Exception:  # as above
+            return False
+        return True
 
 
 def _drop_half_line(file: Path, lock: BaseJournalFileLock) -> None:

@@ -62,4 +62,18 @@ def read_training(last: Path) -> dict[str, Any]:
             f"expected a checkpoint of a training run to resume from in {last}, got weights alone; "
             "start from them with init.model=FILE and another run=NAME"
         )
+    for key, kind in _PARTS.items():
+        if not isinstance(content.get(key), kind):
+            raise ValueError(
+                f"expected {key} of a training run in {last}, got {content.get(key)!r:.60}: the "
+                "file is damaged; copy it again, or start another run=NAME"
+            )
     return content
+
+
+_PARTS = {
+    "loops": dict, "global_step": int, "epoch": int, "state_dict": dict, "optimizer_states": list,
+    "lr_schedulers": list, "callbacks": dict, "featherface": dict,
+    "pytorch-lightning_version": str,
+}  # fmt: skip
+"""What Lightning goes on from."""

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from optuna.trial import FrozenTrial, TrialState
 
-from src.report.charts import COLORS, new_chart
+from src.report.charts import COLORS, new_chart, plain
 from src.search.report.trials import COSTS, SearchRecord, number
 from src.search.study import CACHED
 
@@ -207,11 +207,6 @@ def tidy(axes: Axes, *, lines: Literal["both", "x"] = "both") -> None:
     axes.grid(axis=lines, color="0.92")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def plain(text: str) -> str:
-    """Text that is not taken for mathematics."""
-    return text.replace("$", r"\$")
 
 
 def _draw_beliefs(axes: Axes, search: SearchRecord) -> None:
