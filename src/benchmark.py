@@ -131,18 +131,18 @@ def described(file: Path, config: Any) -> FaceDetector:
     try:
         with torch.device("meta"):  # without memory
             count = sum(each.numel() for each in build_model(config).parameters())
-        most = max(_MOST_PARAMETERS, file.stat().st_size)  # a byte each, where they are quantised
-        if count > most:
-            raise ValueError(
-                f"expected a network of at most {most:,} parameters, got the description of one "
-                f"of {count:,}; export it again"
-            )
-        return build_model(config).eval()
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         raise ValueError(
             f"expected the settings of a network as metadata in {file}, got others "
             f"({type(error).__name__}: {error}); export the checkpoint again"
         ) from error
+    most = max(_MOST_PARAMETERS, file.stat().st_size)  # a byte each, where they are quantised
+    if count > most:
+        raise ValueError(
+            f"{file}: expected a network of at most {most:,} parameters, got the description of "
+            f"one of {count:,}; export it again"
+        )
+    return build_model(config).eval()
 
 
 def _eager(row: dict[str, Any], model: FaceDetector, device: torch.device) -> Network:
