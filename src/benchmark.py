@@ -133,7 +133,7 @@ def described(file: Path, config: Any) -> FaceDetector:
             count = sum(each.numel() for each in build_model(config).parameters())
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         raise ValueError(
-            f"expected the settings of a network as metadata in {file}, got others "
+            f"{file}: expected the settings of a network in its metadata, got others "
             f"({type(error).__name__}: {error}); export the checkpoint again"
         ) from error
     most = max(_MOST_PARAMETERS, file.stat().st_size)  # a byte each, where they are quantised
