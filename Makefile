@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test: $(READY) ## the fast tests, on two cores in about three minutes; with the 
 
 test-slow: $(READY) ## the others: killed and resumed runs, several processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
+
+N ?= 10000
+fuzz: $(READY) ## N=10000 damaged files, of every format that is read, each tried in a child process
+	FUZZ_INPUTS=$(N) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -rP $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

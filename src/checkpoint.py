@@ -8,9 +8,11 @@ files, ours and published ones, are read with ``weights_only=True``: they cannot
 
 from __future__ import annotations
 
+import errno
 import functools
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 import zlib
@@ -301,6 +303,8 @@ def read(path: str | Path) -> dict[str, Any]:
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # it loads or it does not
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # no fault of the content
+            raise
         raise ValueError(
             f"expected a PyTorch checkpoint of plain tensors in {path}, got {_reason(error)}"
         ) from None
@@ -331,7 +335,8 @@ def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 # What torch.load has been seen to raise for cut, foreign and forbidden files.
 _UNREADABLE = (
     pickle.UnpicklingError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, LookupError,
-    AttributeError, TypeError, ValueError, MemoryError, OverflowError, RecursionError,
+    AttributeError, TypeError, ValueError, MemoryError, OverflowError, RecursionError, struct.error,
+    OSError,
 )  # fmt: skip
 
 

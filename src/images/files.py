@@ -11,6 +11,8 @@ import numpy as np
 from src.images.header import MAX_PIXELS, check_complete, claimed_size, open_file
 from src.images.video import VIDEO_SUFFIXES
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say what is wrong
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 

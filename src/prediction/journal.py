@@ -50,8 +50,8 @@ class Journal:
         for name, value in settings.items():
             if before.get(name) != value:
                 raise ValueError(
-                    f"expected {name} of the run that goes on, {before.get(name)!r}, got "
-                    f"{value!r}; set it so, or begin another run with run=NAME"
+                    f"{self.file}: expected {name} of the run that goes on, {before.get(name)!r}, "
+                    f"got {value!r}; set it so, or begin another run with run=NAME"
                 )
 
 
