@@ -177,7 +177,12 @@ def _described(error: BaseException) -> str:
             "its permissions and the space left"
         )
     if _is_full(error) and isinstance(error, OSError):
-        return f"expected space on the disk, got '{error.strerror}'; make room, or write elsewhere"
+        job = HydraConfig.get() if HydraConfig.initialized() else None
+        place = "the run folder" if job is None else job.runtime.output_dir
+        return (
+            f"expected space on the disk of {place}, got '{error.strerror}'; make room, or write "
+            "elsewhere with hydra.run.dir="
+        )
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -195,8 +200,17 @@ def quieten() -> None:
     for handler in logging.getLogger().handlers:
         if not any(isinstance(each, _Printable) for each in handler.filters):
             handler.addFilter(_Printable())
+            handler.handleError = functools.partial(  # type: ignore[method-assign]
+                _unwritten, handler.handleError
+            )
     for message in HARMLESS_WARNINGS:
         warnings.filterwarnings("ignore", message)
+
+
+def _unwritten(otherwise: Callable[[logging.LogRecord], None], record: logging.LogRecord) -> None:
+    """A log that cannot be written, on a full disk, is no second error; a mistake of ours is."""
+    if not isinstance(sys.exc_info()[1], OSError):
+        otherwise(record)
 
 
 def _log_traceback(error: BaseException, sentence: str) -> str | None:

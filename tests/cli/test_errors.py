@@ -91,6 +91,22 @@ def test_escapes_of_names_do_not_reach_the_terminal(tmp_path, capsys):
     assert "\x1b" not in said
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_log_that_cannot_be_written_is_no_second_error(tmp_path, capsys):
+    handler = logging.FileHandler("/dev/full")
+    logging.getLogger().addHandler(handler)
+
+    def task(config, folder):
+        raise ValueError("expected something else")
+
+    try:
+        assert complaint_of(task, "train", tmp_path) == "expected something else"
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.stream = None
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
