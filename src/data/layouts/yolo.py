@@ -67,7 +67,8 @@ class Yolo:
         names = _names(description, file) if file else {0: "face"}
         number = face_category(names, category, file or found)
         points = _points(description, file)
-        pending = {p.relative_to(found).as_posix(): p for p in sorted(found.rglob("*.txt"))}
+        files = [path for path in sorted(found.rglob("*.txt")) if path.is_file()]
+        pending = {path.relative_to(found).as_posix(): path for path in files}
         if not pending:
             labels.refuse(found, None, f"expected label files of the images in {images}, got none")
         owners: dict[str, str] = {}
