@@ -336,6 +336,7 @@ def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 _UNREADABLE = (
     pickle.UnpicklingError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, LookupError,
     AttributeError, TypeError, ValueError, MemoryError, OverflowError, RecursionError, struct.error,
+    AssertionError,
     OSError,
 )  # fmt: skip
 
