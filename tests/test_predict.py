@@ -230,7 +230,7 @@ def test_what_no_memory_is_there_for_is_a_failure_of_its_file(run, tmp_path, mon
 
     monkeypatch.setattr(predict.Detector, "__call__", detect)
     first, second = run(tmp_path)[0]
-    assert first["error"] == f"{tmp_path / 'a.png'}: Unable to allocate 9 GiB"
+    assert first["error"].startswith(f"{tmp_path / 'a.png'}: expected enough memory")
     assert "faces" in second
 
 

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.cli.foreign import check_foreign, package_of
+from src.runs.bounded import check_yaml
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -109,12 +110,13 @@ def _read_option(file: Path, group: str) -> tuple[Any, str | None]:
     kind = f"expected {group}= of a YAML file with a table of settings, got {file}"
     try:
         text = file.read_text(encoding="utf-8")
+        check_yaml(text)
         is_table = isinstance(yaml.compose(text, yaml.SafeLoader), yaml.MappingNode | None)
         content = OmegaConf.create(text) if is_table else None
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"{kind}, which is not YAML: {error.problem}{line}") from None
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, ValueError) as error:
         raise ValueError(f"{kind}, which cannot be read: {one_line(error)}") from None
     if content is None:
         raise ValueError(f"{kind}, which holds no such table")

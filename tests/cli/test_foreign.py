@@ -163,3 +163,12 @@ def test_a_plan_of_a_search_is_what_we_write(given):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         plan = OmegaConf.to_yaml({"pruning": compose("prune", ["checkpoint=a"]).pruning})
     assert given("pruning", GLOBAL + plan).pruning.multiple == 1
+
+
+def test_aliases_that_grow_are_refused(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    file = tmp_path / "bomb.yaml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"bomb\.yaml, which cannot be read: more than .* values"):
+        store_option_files([f"pruning={file}"])
