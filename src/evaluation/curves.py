@@ -29,7 +29,7 @@ def draw_pr_curves(result: WiderResult, path: Path) -> None:
         result: from ``wider_ap`` or ``WiderAP``.
         path: the picture to write; its suffix decides the format. Folders are created.
     """
-    figure = new_chart(11, 4.6)
+    figure = new_chart(11, 5.2)
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_panel(left, result, LEVELS, f"WIDER FACE settings, {result.num_images} images")
     _draw_panel(right, result, SIZES, "Hard faces by size, sqrt(width x height)")
@@ -47,4 +47,4 @@ def _draw_panel(axes: Axes, result: WiderResult, settings: tuple[str, ...], titl
         axes.plot(recall[drawn], precision[drawn], label=f"{_LABELS[setting]} ({shown})")
     axes.set(title=title, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(color="0.9")
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
