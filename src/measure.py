@@ -18,12 +18,12 @@ from src import checkpoint
 from src.cli import command
 from src.cli.targets import instantiate
 from src.comparison import draw_training
-from src.comparison.curves import SIZE_LABELS
 from src.data.datamodule import FaceDataModule
 from src.models import FaceDetector
 from src.profiling.complexity import complexity
 from src.profiling.devices import device_name
 from src.profiling.timing import time_in_turn
+from src.report.charts import SIZE_LABELS
 from src.report.tables import markdown_table, percent
 from src.runs.files import write_json
 from src.runs.processes import check_one_device

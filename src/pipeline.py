@@ -52,7 +52,7 @@ def pipeline(config: DictConfig, folder: Path) -> dict[str, Any]:
         for number, stage in enumerate(chosen, 1):
             chain.run(stage, f"[{number}/{len(chosen)}] {stage.name}")
             summary = summarise(config, chain)
-            write_page(folder, config.name, stages, summary, config.judged)
+            write_page(folder, config.name, chain.current(), summary, config.judged)
     for goal in summary["goals"]:
         log.info("%s", goal["sentence"])
     log.info("page: %s", folder / "page.html")
@@ -112,15 +112,16 @@ def chosen_stages(names: Sequence[str] | str | None, stages: Sequence[Stage]) ->
 def summarise(config: DictConfig, chain: Chain) -> dict[str, Any]:
     """What the stages have done so far, and whether the targets are met."""
     rows = []
+    current = chain.current()
     for stage in chain.stages:
-        written = read_state(stage)
+        written = read_state(stage) if stage in current else {}
         rows.append({
             "name": stage.name, "command": written.get("typed"), "result": str(stage.result),
             "seconds": written.get("seconds"), "revision": written.get("revision"),
         })  # fmt: skip
     goals: list[Goal] = []
     table = chain.results[config.judged.table]
-    if table.exists():
+    if config.judged.table in [stage.name for stage in current]:
         measured = {row["checkpoint"]: row for row in json.loads(table.read_text())["networks"]}
         before, after = (
             measured[str(chain.results[config.judged[end]])] for end in ("before", "after")

@@ -36,7 +36,7 @@ from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.continuity import continuing
 from src.training.logging import RunCSVLogger, close
-from src.training.phases import Phase, collect, phases_of
+from src.training.phases import Phase, collect, phases_of, steps_done
 from src.training.resuming import how_to_resume, read_training, resume_from
 from src.training.start import check_counts, initial_model, lay_out, pruning_at_start
 from src.training.trainer import build_trainer
@@ -62,7 +62,8 @@ def train_phases(config: DictConfig, folder: Path, phases: Sequence[Phase]) -> f
     if any(phase.folder.joinpath("checkpoints").exists() for phase in phases):
         resume_from(config, phases[0].folder / "checkpoints" / "last.ckpt")
         if rank() == 0:
-            facts |= continuing(folder, config, "", step=0, anyway=config.resume_anyway)
+            step, anyway = sum(map(steps_done, phases)), config.resume_anyway
+            facts |= continuing(folder, config, "", step=step, anyway=anyway)
     record(folder, config, **facts)
     for number, phase in enumerate(phases, start=1):
         if phase.ap is None:

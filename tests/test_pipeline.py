@@ -101,6 +101,27 @@ def test_what_changed_is_repeated_with_what_follows_from_it(tmp_path, ran):
     assert ran[0][0] == "train"  # the file is not what the stage wrote
 
 
+def test_a_verdict_is_of_the_networks_that_are_there(tmp_path, ran):
+    assert run(tmp_path)["goals"]
+    summary = run(tmp_path, "options={distil: {seed: 7}}", "stages=[distil]")
+    assert [stage["name"] for stage in summary["stages"] if stage["seconds"] is not None] == [
+        "teacher",
+        "distil",
+        "search",
+        "finetune",
+        "measure",
+        "predict",
+        "export",
+        "validate",
+    ]  # fmt: skip - the stand-in wrote the same network again
+    (tmp_path / "distil" / "checkpoints" / "best.ckpt").write_text("another network")
+    summary = run(tmp_path, "options={distil: {seed: 7}}", "stages=[teacher]")
+    done = [stage["name"] for stage in summary["stages"] if stage["seconds"] is not None]
+    assert done == ["teacher"]
+    assert not summary["goals"]
+    assert "160,000" not in (tmp_path / "page.html").read_text()
+
+
 def test_a_stopped_stage_goes_on(tmp_path, ran, monkeypatch):
     def fails(command, arguments, say):
         raise StageFailed("no space left")

@@ -11,16 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from src.report.charts import COLORS, new_chart, plain, save_chart
+from src.report.charts import COLORS, SIZE_LABELS, new_chart, plain, save_chart
 from src.runs.read import metric_rows
-
-SIZE_LABELS = {
-    "size_0_16": "under 16",
-    "size_16_32": "16-32",
-    "size_32_96": "32-96",
-    "size_96_inf": "from 96",
-}
-"""Sizes of faces that have an AP of their own, and what they are called."""
 
 _WINDOWS = 40
 """Means that a loss is drawn as: single batches differ more than a training changes."""
@@ -77,7 +69,7 @@ def draw_sizes(axes: Axes, networks: Sequence[Mapping[str, Any]]) -> None:
         ap = [math.nan if value is None else 100 * value for value in values]
         color = COLORS[place % len(COLORS)]
         axes.plot(list(SIZE_LABELS.values()), ap, color=color, marker="o", label=plain(row["name"]))
-    _finish(axes, "AP by face size, %", below="sqrt(width x height), pixels")
+    _finish(axes, "AP by face size, %", below="sqrt(width x height)")
     axes.set_ylim(0, 102)
 
 

@@ -9,17 +9,9 @@ from matplotlib.axes import Axes
 
 from src.evaluation.ground_truth import LEVELS
 from src.evaluation.wider_ap import SIZES, WiderResult
-from src.report.charts import new_chart, save_chart
+from src.report.charts import SIZE_LABELS, new_chart, save_chart
 
-_LABELS = {
-    "easy": "Easy",
-    "medium": "Medium",
-    "hard": "Hard",
-    "size_0_16": "under 16 px",
-    "size_16_32": "16 to 32 px",
-    "size_32_96": "32 to 96 px",
-    "size_96_inf": "from 96 px",
-}
+_LABELS = {"easy": "Easy", "medium": "Medium", "hard": "Hard", **SIZE_LABELS}
 
 
 def draw_pr_curves(result: WiderResult, path: Path) -> None:

@@ -9,6 +9,14 @@ from matplotlib.figure import Figure
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito, Color Universal Design (2008), without the yellow, which is faint on white."""
 
+SIZE_LABELS = {
+    "size_0_16": "under 16 px",
+    "size_16_32": "16 to 32 px",
+    "size_32_96": "32 to 96 px",
+    "size_96_inf": "from 96 px",
+}
+"""Sizes of faces that have an AP of their own, and what they are called."""
+
 
 def new_chart(width: float, height: float) -> Figure:
     """An empty chart of that many inches.

@@ -44,6 +44,7 @@ class Chain:
     def __init__(self, folder: Path, stages: Sequence[Stage], given: Mapping[str, Path]) -> None:
         self.folder = folder
         self.stages = list(stages)
+        self.given = dict(given)
         self.results = {**given, **{stage.name: stage.result for stage in stages}}
 
     def compose(self, stage: Stage) -> DictConfig:
@@ -78,6 +79,25 @@ class Chain:
             verb = "stays" if found.state == "done" else "runs"
             lines.append(f"{stage.name:10} {verb:6} {found.reason}{spent}")
         return lines
+
+    def current(self) -> list[Stage]:
+        """The stages that are done with the results of the others as they are now.
+
+        One that was made from an earlier network says nothing of this one.
+        """
+        known = dict(self.given)
+        found = []
+        for stage in self.stages:
+            written = read_state(stage)
+            as_written = stage.result.is_file() and checksum(stage.result) == written.get("result")
+            if as_written and all(
+                name in known
+                and written["depends"].get(f"result of {name}") == checksum(known[name])
+                for name in stage.needs
+            ):
+                known[stage.name] = stage.result
+                found.append(stage)
+        return found
 
     def run(self, stage: Stage, label: str) -> None:
         """Bring a stage to its end, unless it is there.

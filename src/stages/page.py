@@ -43,7 +43,7 @@ def write_page(
     Args:
         folder: of the pipeline.
         name: of the pipeline.
-        stages: all of them, run or not.
+        stages: those that are done, each with what is there of the others.
         summary: what ``src.pipeline`` returns.
         judged: names of the stages ``before`` and ``after`` pruning.
     """

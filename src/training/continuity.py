@@ -98,7 +98,8 @@ def _recorded(folder: Path) -> dict[str, Any]:
     try:
         check_yaml(file.read_text(encoding="utf-8"))
         config = OmegaConf.load(file)
-        assert isinstance(config, DictConfig)
+        if not isinstance(config, DictConfig):
+            raise ValueError("no table of settings")
     except Exception as error:  # whatever the file holds, the sentence names it
         reason = " ".join(str(error).split()) or "something else"
         raise ValueError(
@@ -113,8 +114,9 @@ def _recorded(folder: Path) -> dict[str, Any]:
 def _json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        assert isinstance(content, dict)
-    except (OSError, ValueError, AssertionError) as error:
+        if not isinstance(content, dict):
+            raise ValueError("no table")
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"expected the record of the run that is to go on in {file}, got '{error}'; start "
             "another with init.model=FILE and run=NAME"

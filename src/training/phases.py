@@ -99,6 +99,12 @@ def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
+def steps_done(phase: Phase) -> int:
+    """Optimizer steps up to the last checkpoint of a phase."""
+    last = phase.folder / "checkpoints" / "last.ckpt"
+    return int(checkpoint.read(last)["global_step"]) if last.exists() else 0
+
+
 def collect(phases: Sequence[Phase], folder: Path) -> None:
     """Give the folder of the run what that of a training in one phase has.
 
@@ -115,7 +121,7 @@ def collect(phases: Sequence[Phase], folder: Path) -> None:
             with (phase.folder / _CURVE).open(newline="") as stream:
                 own = list(csv.DictReader(stream))
             rows += [{**row, "step": str(done + int(row["step"]))} for row in own]
-        done += checkpoint.read(phase.folder / "checkpoints" / "last.ckpt")["global_step"]
+        done += steps_done(phase)
     if rows:
         columns = list(dict.fromkeys(name for row in rows for name in row))
         with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -136,6 +137,12 @@ def test_a_fingerprint_is_of_names_sizes_and_labels(tmp_path):
     image.rename(tmp_path / "train" / "b.jpg")
     found.append(data_fingerprint(tmp_path))
     assert len(set(found)) == 4
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "train" / "again").symlink_to(tmp_path)
+    (tmp_path / "lost.txt").symlink_to(tmp_path / "nowhere")
+    assert data_fingerprint(tmp_path) == found[-1]  # without waiting or going round
+    for name in ("pipe.txt", "train/again", "lost.txt"):
+        (tmp_path / name).unlink()
     moved = tmp_path.with_name("moved")
     shutil.copytree(tmp_path, moved)
     assert data_fingerprint(moved) == found[-1]

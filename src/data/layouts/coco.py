@@ -21,6 +21,7 @@ from src.data.layouts.labels import (
     ATTRIBUTES,
     LARGEST,
     NOT_LABELLED,
+    SPLIT_WORDS,
     Label,
     LabelledImage,
     Labels,
@@ -48,7 +49,6 @@ _READ = {
 }  # fmt: skip
 """List of entries -> the fields of them that are read, or follow from those."""
 
-_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation")}
 _WHICH = "instances_{split}.json"
 
 
@@ -61,7 +61,7 @@ class Coco:
     looked_for = "annotations/instances_{split}.json, annotations/*{split}*.json, {split}.json"
 
     def find(self, root: Path, split: Split) -> Path | None:
-        for word in _FOLDERS[split]:
+        for word in SPLIT_WORDS[split]:
             exact = [
                 root / "annotations" / _WHICH.format(split=word),
                 root / "annotations" / f"{word}.json",
@@ -271,7 +271,7 @@ def _images(content: Table, labels: Labels) -> dict[Any, LabelledImage]:
 
 def _image_folder(root: Path, split: Split, file: Path, images: Iterable[LabelledImage]) -> Path:
     """Tools lay images in one of several folders: that which has the first image of the list."""
-    words = [*_FOLDERS[split], f"{split}2017"]
+    words = [*SPLIT_WORDS[split], f"{split}2017"]
     folders = [
         *(root / "images" / word for word in words),
         *(root / word / "images" for word in words),
@@ -291,7 +291,7 @@ def _shared_folder(split: Split, images: Iterable[LabelledImage]) -> str | None:
     """``images`` or ``train`` where all names begin with it: no part of an image's identity."""
     firsts = {image.name.partition("/")[0] for image in images if "/" in image.name}
     alone = firsts.pop() if len(firsts) == 1 else None
-    usual = alone in ("images", *_FOLDERS[split], f"{split}2017")
+    usual = alone in ("images", *SPLIT_WORDS[split], f"{split}2017")
     return alone if usual and all("/" in image.name for image in images) else None
 
 

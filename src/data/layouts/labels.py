@@ -16,6 +16,9 @@ from src.types import NUM_LANDMARKS
 
 Split = Literal["train", "val"]
 
+SPLIT_WORDS = {"train": ("train",), "val": ("val", "valid", "validation")}
+"""What tools call the folders and files of a split."""
+
 NOT_LABELLED, HIDDEN, VISIBLE = 0, 1, 2
 """What is known of a landmark, as COCO counts."""
 ATTRIBUTES = ("blur", "expression", "illumination", "occlusion", "pose")

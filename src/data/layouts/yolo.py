@@ -19,6 +19,7 @@ import yaml
 from src.data.layouts.categories import face_category
 from src.data.layouts.labels import (
     NOT_LABELLED,
+    SPLIT_WORDS,
     VISIBLE,
     Label,
     LabelledImage,
@@ -37,7 +38,6 @@ from src.runs.bounded import check_yaml
 from src.types import NUM_LANDMARKS
 
 _DESCRIPTION = ("data.yaml", "dataset.yaml", "data.yml")
-_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation")}
 _BOX = 5
 _WITH_POINTS = (_BOX + 2 * NUM_LANDMARKS, _BOX + 3 * NUM_LANDMARKS)
 _OF_TOOLS = ("classes.txt", "notes.txt", "README.txt")
@@ -236,7 +236,7 @@ def _points(description: Mapping[str, Any], file: Path | None) -> int | None:
 def _images(root: Path, split: Split) -> Path | None:
     """The folder of images of a split."""
     file, description = _description(root)
-    for word in _FOLDERS[split]:
+    for word in SPLIT_WORDS[split]:
         named = description.get(word)
         if named is None:
             continue
@@ -254,7 +254,7 @@ def _images(root: Path, split: Split) -> Path | None:
                 f"{quoted(named)}; correct it or set data.root to the folder that has it"
             )
         return folder
-    for word in _FOLDERS[split]:
+    for word in SPLIT_WORDS[split]:
         for folder in (root / "images" / word, root / word / "images"):
             if folder.is_dir() and _labels_beside(root, folder).is_dir():
                 return folder
