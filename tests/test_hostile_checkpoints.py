@@ -84,6 +84,7 @@ def test_priors(content: Content, tmp_path: Path, sizes: list[list[Any]]) -> Non
         {"bifpn_repeats": True},
         {"cbam_reduction": 0},
         {"mixer": "yes"},
+        {"first_block": 1},
         {"name": "plain"},
         {"name": ["plain"]},
         {"widths": {"bifpn": 10**9}},

@@ -17,7 +17,7 @@ from torch import nn
 
 from src.detection.priors import PriorSpec
 from src.models.attention import CBAM, hidden_units
-from src.models.backbones import CHANNELS, WIDTHS, MobileNetV1
+from src.models.backbones import CHANNELS, MobileNetV1
 from src.models.channels import Width, Wiring, narrowed
 from src.models.contexts import SLOPE, SSH, ChannelMixer, ConvContext, DeformableSSH, SSHWidths
 from src.models.detector import FaceDetector
@@ -43,25 +43,25 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Trained weights and an AP log exist: the default teacher.
     "v1_489015": {
         "channels": 56, "bifpn_repeats": 2, "cbam_reduction": None,
-        "context": "dcn_ssh", "shuffle": "deinterleave", "mixer": False,
+        "context": "dcn_ssh", "shuffle": "deinterleave", "mixer": False, "first_block": True,
     },
     "v1_493778": {
         "channels": 56, "bifpn_repeats": 2, "cbam_reduction": 48,
-        "context": "dcn_ssh", "shuffle": "interleave", "mixer": False,
+        "context": "dcn_ssh", "shuffle": "interleave", "mixer": False, "first_block": True,
     },
     "v1_487103": {
         "channels": 74, "bifpn_repeats": 2, "cbam_reduction": 48,
-        "context": "conv3x3", "shuffle": "interleave", "mixer": False,
+        "context": "conv3x3", "shuffle": "interleave", "mixer": False, "first_block": True,
     },
     # v1_489015 without deformation: what `src.convert_network` makes of its weights.
     "v1_376344": {
         "channels": 56, "bifpn_repeats": 2, "cbam_reduction": None,
-        "context": "ssh", "shuffle": "deinterleave", "mixer": False,
+        "context": "ssh", "shuffle": "deinterleave", "mixer": False, "first_block": True,
     },
     # The network of the paper's repository.
     "v1_592371": {
         "channels": 64, "bifpn_repeats": 3, "cbam_reduction": 16,
-        "context": "dcn_ssh", "shuffle": "deinterleave", "mixer": True,
+        "context": "dcn_ssh", "shuffle": "deinterleave", "mixer": True, "first_block": True,
     },
 }  # fmt: skip
 
@@ -80,7 +80,8 @@ def featherface_v1(
         prior_sizes: sides of the priors per level, pixels.
         widths: what pruning left of the widths of :func:`width_table`; None or a name that is
             missing: dense.
-        changes: fields of the preset to replace: ``channels`` (pyramid width), ``bifpn_repeats``,
+        changes: fields of the preset to replace: ``first_block`` (False: the stem stands in for the
+            first block, see :class:`MobileNetV1`), ``channels`` (pyramid width), ``bifpn_repeats``,
             ``cbam_reduction`` (None: no CBAM), ``context`` (``dcn_ssh``, ``ssh``: the same
             without deformation, or ``conv3x3``), ``shuffle`` (``interleave`` or ``deinterleave``),
             ``mixer``.
@@ -97,7 +98,10 @@ def featherface_v1(
     _check_sizes(arch)
 
     width = narrowed(width_table(arch), widths)
-    backbone = MobileNetV1([width[f"backbone_{i}"] for i in range(len(WIDTHS))])
+    first_block = arch["first_block"]
+    backbone = MobileNetV1(
+        [width[name] for name in backbone_widths(first_block=first_block)], first_block=first_block
+    )
     channels, attention = width["bifpn"], arch["cbam_reduction"] is not None
     priors = PriorSpec(prior_sizes, backbone.strides)
 
@@ -165,7 +169,7 @@ def width_table(config: Mapping[str, Any]) -> dict[str, Width]:
         ``mixer_p3_expand``, ...
     """
     channels, reduction = config["channels"], config["cbam_reduction"]
-    table = backbone_widths()
+    table = backbone_widths(first_block=config["first_block"])
     if reduction is not None:
         for level, size in zip(LEVELS, CHANNELS, strict=True):
             table[f"cbam_c{level}"] = Width(hidden_units(size, reduction), "cbam")
@@ -193,7 +197,9 @@ def wire_featherface_v1(model: FaceDetector) -> Wiring:
     context: dict[str, Any] = dict(model.context.named_children())
     heads: Any = model.heads
 
-    levels = model.backbone.wire(wiring, backbone_channels(wiring))  # type: ignore[operator]
+    levels = model.backbone.wire(  # type: ignore[operator]
+        wiring, backbone_channels(wiring, first_block=config["first_block"])
+    )
     if "attention_in" in neck:
         neck["attention_in"].wire(wiring, levels, [wiring[f"cbam_c{level}"] for level in LEVELS])
     for layer in neck["bifpn"]:
@@ -221,10 +227,11 @@ def _check_sizes(arch: Mapping[str, Any]) -> None:
         bounds["cbam_reduction"] = MOST_CHANNELS
     for name, most in bounds.items():
         check_whole(arch[name], name, of="FeatherFace V1", least=1, most=most)
-    if not isinstance(arch["mixer"], bool):
-        raise ValueError(
-            f"expected mixer of FeatherFace V1 to be true or false, got {arch['mixer']!r}"
-        )
+    for name in ("first_block", "mixer"):
+        if not isinstance(arch[name], bool):
+            raise ValueError(
+                f"expected {name} of FeatherFace V1 to be true or false, got {arch[name]!r}"
+            )
 
 
 def _known(what: str, name: str, known: Collection[str]) -> None:

@@ -15,11 +15,15 @@ LEVELS = ("3", "4", "5")
 """Strides 8, 16 and 32, as the feature pyramid literature counts."""
 
 
-def backbone_widths() -> dict[str, Width]:
-    """The widths of MobileNetV1; those up to C3 are pruned with the early ones."""
+def backbone_widths(*, first_block: bool = True) -> dict[str, Width]:
+    """The widths of MobileNetV1; those up to C3 are pruned with the early ones.
+
+    Without ``first_block`` the stem's is that block's, ``backbone_1``.
+    """
     return {
         f"backbone_{i}": Width(size, "backbone_early" if i <= ENDS[0] else "backbone_late", least=4)
         for i, size in enumerate(WIDTHS)
+        if first_block or i
     }
 
 
@@ -37,9 +41,9 @@ def ssh_names(level: str) -> dict[str, str]:
     return {branch: f"ssh_p{level}_{branch}" for branch in SSHWidths._fields}
 
 
-def backbone_channels(wiring: Wiring) -> list[Channels]:
+def backbone_channels(wiring: Wiring, *, first_block: bool = True) -> list[Channels]:
     """The channels of :func:`backbone_widths`, as ``MobileNetV1.wire`` takes them."""
-    return [wiring[name] for name in backbone_widths()]
+    return [wiring[name] for name in backbone_widths(first_block=first_block)]
 
 
 def context_channels(wiring: Wiring) -> list[dict[str, Channels]]:

@@ -290,6 +290,22 @@ def test_backbone_publishes_its_widths():
         MobileNetV1([8, 16, 32])
 
 
+def test_backbone_without_its_first_block_keeps_the_names_of_the_others():
+    widths = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]
+    backbone = MobileNetV1(widths, first_block=False)
+    assert backbone.channels == (9, 15, 17)
+    assert list(dict(backbone.stage1.named_children())) == ["0", "2", "3", "4", "5"]
+    levels = backbone(torch.zeros(2, 3, 33, 50))
+    assert [tuple(x.shape[1:]) for x in levels] == [(9, 5, 7), (15, 3, 4), (17, 2, 2)]
+    whole = MobileNetV1([4, *widths])
+    same = [name for name, tensor in whole.state_dict().items()
+            if name in backbone.state_dict() and "stage1.0." not in name]  # fmt: skip
+    assert all(backbone.state_dict()[n].shape == whole.state_dict()[n].shape for n in same)
+    assert len(same) == len(backbone.state_dict()) - len(backbone.stage1[0].state_dict())
+    with pytest.raises(ValueError, match="expected 13 backbone widths, got 14"):
+        MobileNetV1([4, *widths], first_block=False)
+
+
 # Compilers
 
 

@@ -41,6 +41,9 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "plain": ("model=plain",),
     "plain_small": ("model=plain_small",),
     "v1_376344": ("model=featherface_v1", "model.preset=v1_376344"),
+    "no_first_block": (
+        "model=featherface_v1", "model.preset=v1_376344", "+model.first_block=false",
+    ),
 }  # fmt: skip
 """Name -> what is typed. New ones go to the end: the place of a network decides its seeds."""
 
