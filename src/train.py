@@ -193,7 +193,8 @@ def name_job(config: DictConfig) -> None:
 
 def warn_of_idle(config: DictConfig) -> None:
     """Say which given settings have no effect."""
-    if config.kd.teacher is not None and "_target_" not in config.kd:
+    idle = "_target_" not in config.kd and config.data.get("improvement") is None
+    if idle and config.kd.teacher is not None:
         log.warning("kd.teacher has no effect with kd=none; kd=weighted learns from it")
 
 

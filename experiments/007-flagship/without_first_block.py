@@ -19,7 +19,6 @@ from src.cli.targets import instantiate
 from src.models import build_model
 from src.pruning.reconstruction import reconstruct
 
-
 NEGATIVE = 0.3
 """Weight of what a LeakyReLU turns into a tenth: less than one, and not so little as that."""
 RIDGE = 1e-4

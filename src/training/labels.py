@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +26,20 @@ class TeacherLabels:
 
     Args:
         teacher: checkpoint of ours or published weights; None: as ``search`` finds.
-        search: finds the teacher of a run that names none.
+        search: finds the teacher of a run that names none; None: it must be named.
         folder: where detections are kept, in a file for each teacher and list of scales.
         scales: of the images that the teacher sees; the original is 1.
         rules: what its detections change.
 
     Raises:
-        ValueError: a scale that is not above 0.
+        ValueError: a scale that is not above 0; neither a teacher nor a search.
     """
 
     def __init__(
         self,
         *,
         teacher: str | None,
-        search: TeacherSearch,
+        search: TeacherSearch | None,
         folder: str,
         scales: Sequence[float],
         rules: LabelImprovement,
@@ -47,15 +48,20 @@ class TeacherLabels:
             raise ValueError(
                 f"expected scales above 0, got {list(scales)}; set data.improvement.scales"
             )
-        self.teacher = teacher
-        self.search = search
+        self.find: Callable[[], Path]
+        if teacher is not None:
+            self.find = partial(Path, teacher)
+        elif search is not None:
+            self.find = search.find
+        else:
+            raise ValueError("expected a teacher that improves the labels; set kd.teacher=FILE")
         self.folder = Path(folder)
         self.scales = [float(scale) for scale in scales]
         self.rules = rules
 
     def __call__(self, annotations: Sequence[Annotation]) -> list[Annotation]:
         """The same images; computes what is not in the file yet, which takes seconds an image."""
-        file = self.search.find() if self.teacher is None else Path(self.teacher)
+        file = self.find()
         teacher = Teacher(checkpoint.load(file).model, name=str(file))
         identity = hashlib.sha256(json.dumps([fingerprint(teacher), self.scales]).encode())
         cache = DetectedFaces(self.folder / f"{identity.hexdigest()[:16]}.npz", self.scales)

@@ -165,11 +165,12 @@ def test_command_in_the_configuration_trains_that_data(configure, tmp_path):
 
 
 @pytest.mark.slow
-def test_labels_improved_by_the_teacher(configure, tmp_path, teacher, monkeypatch, caplog):
+@pytest.mark.parametrize("kd", ["cached", "labels"])
+def test_labels_improved_by_the_teacher(kd, configure, tmp_path, teacher, monkeypatch, caplog):
     """Found once, before the training; those validated on or set aside stay as they are."""
     caplog.set_level("INFO")
     monkeypatch.chdir(tmp_path)
-    options = [*SMALL, "kd=cached", f"kd.teacher={teacher}", "trainer.max_steps=1"]
+    options = [*SMALL, f"kd={kd}", f"kd.teacher={teacher}", "trainer.max_steps=1"]
     options += ["data.improvement.scales=[1,1.5]", "data.improvement.rules.believed=0.1"]
     options += ["data.num_held_out=2"]
     train(configure("train", tmp_path / "run", *options), tmp_path / "run")
@@ -185,3 +186,9 @@ def test_labels_improved_by_the_teacher(configure, tmp_path, teacher, monkeypatc
     numbers = [[len(each.faces.boxes) for each in part] for part in (improved, plain)]
     assert sum(numbers[0]) > sum(numbers[1])
     assert datamodule.held_out_annotations == aside
+
+
+def test_labels_need_a_named_teacher(configure, tmp_path):
+    data = configure("train", tmp_path, *SMALL, "kd=labels").data
+    with pytest.raises(Exception, match=r"expected a teacher .*; set kd\.teacher=FILE"):
+        instantiate(data, _convert_="all")
