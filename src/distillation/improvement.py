@@ -33,19 +33,21 @@ class LabelImprovement:
       without landmarks gets the teacher's.
 
     Args:
-        believed: score from which the teacher is believed.
+        believed: score from which the teacher is believed about a labelled face.
+        unlabelled: score from which it is believed about one that nobody labelled; 1: never.
         seen: score from which a detection is a sign of a face.
         unseen_below: size (sqrt(width height), original pixels) of faces that need such a sign.
         share: of the teacher in the box of a face that both know, 0 to 1.
     """
 
     believed: float = 0.3
+    unlabelled: float = 0.3
     seen: float = 0.05
     unseen_below: float = 10.0
     share: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("believed", "seen", "share"):
+        for name in ("believed", "unlabelled", "seen", "share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(
                     f"expected {name} from 0 to 1, got {getattr(self, name)}; "
@@ -74,7 +76,7 @@ class LabelImprovement:
         signs = overlaps[:, scores >= self.seen] >= NEAR
         ignore |= (sizes < self.unseen_below) & ~signs.any(axis=1)
 
-        regions = found.boxes.numpy()[believed & (overlaps < APART).all(axis=0)]
+        regions = found.boxes.numpy()[(scores > self.unlabelled) & (overlaps < APART).all(axis=0)]
         more = len(regions)
         return Faces(
             np.concatenate([boxes, regions]),

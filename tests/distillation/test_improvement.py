@@ -31,6 +31,13 @@ NONE = detections([], [])
 FACE = [100, 100, 140, 140]
 
 
+def test_what_nobody_labelled_may_stay_background():
+    found = detections([[300, 300, 320, 320], [101, 101, 140, 140]], [1.0, 0.9])
+    improved = LabelImprovement(unlabelled=1)(labels([FACE]), found)
+    assert improved.ignore.tolist() == [False]
+    assert improved.has_landmarks.tolist() == [True]
+
+
 def test_nothing_found_ignores_only_what_is_small():
     faces = labels([FACE, [10, 10, 19, 21], [10, 50, 20, 60], [5, 5, 9, 9]], ignore=[3])
     found = LabelImprovement()(faces, NONE)  # sizes 40, 9.9, 10 and 4 pixels

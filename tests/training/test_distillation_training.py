@@ -171,7 +171,7 @@ def test_labels_improved_by_the_teacher(kd, configure, tmp_path, teacher, monkey
     caplog.set_level("INFO")
     monkeypatch.chdir(tmp_path)
     options = [*SMALL, f"kd={kd}", f"kd.teacher={teacher}", "trainer.max_steps=1"]
-    options += ["data.improvement.scales=[1,1.5]", "data.improvement.rules.believed=0.1"]
+    options += ["data.improvement.scales=[1,1.5]", "data.improvement.rules.unlabelled=0.1"]
     options += ["data.num_held_out=2"]
     train(configure("train", tmp_path / "run", *options), tmp_path / "run")
     (file,) = (tmp_path / "outputs" / "cache").iterdir()
