@@ -3,8 +3,8 @@
     python yunet_predictions.py yunet_n.onnx /data/widerface/val/images predictions
     python -m src.evaluate predictions=predictions data=widerface data.root=/data/widerface
 
-At original size, or `--scale` times it, as `src.evaluate` does with ours: score 0.02, suppression at
-0.4, best 5,000.
+At original size, or `--scale` times it, as `src.evaluate` does with ours: score 0.02,
+suppression at 0.4, best 5,000.
 """
 
 from __future__ import annotations
