@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from composing import CONF, TINY_DATA, composed
+from fabricated_onnx import fabricate_yunet
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -100,7 +101,10 @@ def test_every_option_composes_and_builds(entry, option, data, weights, tmp_path
         settings += ["trainer.accelerator=cpu", "trainer.devices=1"]
     group = option.partition("=")[0].partition("/")[0]
     if entry == "train":
-        settings += [f"kd.teacher={weights}", f"init.model={weights}"]
+        teacher = weights
+        if option == "kd=yunet":
+            fabricate_yunet(teacher := tmp_path / "yunet.onnx")
+        settings += [f"kd.teacher={teacher}", f"init.model={weights}"]
     if entry == "convert_network":
         settings.append(f"checkpoint={weights}")
     if entry == "summary":

@@ -6,7 +6,7 @@ from src.training.evaluator import EvaluatorModule
 from src.training.labels import TeacherLabels
 from src.training.plugins import CheckpointFiles, SyncBatchNorm
 from src.training.pruning import PruningModule
-from src.training.teachers import distillation_objective
+from src.training.teachers import cell_distillation, distillation_objective
 
 __all__ = [
     "CheckpointFiles",
@@ -17,5 +17,6 @@ __all__ = [
     "PruningModule",
     "SyncBatchNorm",
     "TeacherLabels",
+    "cell_distillation",
     "distillation_objective",
 ]

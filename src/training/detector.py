@@ -16,7 +16,7 @@ from src import checkpoint
 from src.detection.decoding import Decoder
 from src.detection.inference import Views
 from src.detection.objective import DetectionObjective
-from src.distillation import DistillationObjective
+from src.distillation import CellDistillation, DistillationObjective
 from src.models import FaceDetector
 from src.training.evaluator import EvaluatorModule
 from src.training.position import Position, settle
@@ -60,7 +60,7 @@ class LearningRateScaling:
 _BEFORE = {"optimizer": {"decay_norms": True}}
 """Settings of checkpoints that were written before there was a choice."""
 
-Objective = DetectionObjective | DistillationObjective
+Objective = DetectionObjective | DistillationObjective | CellDistillation
 """What is minimised, or anything with their ``forward``, ``parameter_groups`` and ``settings``."""
 
 

@@ -14,7 +14,7 @@ from src import checkpoint
 from src.detection.decoding import Decoder
 from src.detection.inference import Views, detect
 from src.detection.objective import DetectionObjective
-from src.distillation import DistillationObjective, FeatureTerm, Teacher
+from src.distillation import CellDistillation, DistillationObjective, FeatureTerm, Teacher, YuNet
 from src.distillation.balance import Balance
 from src.evaluation import WiderAP, WiderResult
 from src.evaluation.ground_truth import ImageTruth
@@ -125,6 +125,20 @@ def distillation_objective(
         min_prior=min_prior,
         levels=levels,
     )
+
+
+def cell_distillation(
+    supervised: DetectionObjective, *, teacher: str | None, alpha: float
+) -> CellDistillation:
+    """A :class:`CellDistillation` whose teacher is in a file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: none is named, or it holds no YuNet.
+    """
+    if teacher is None:
+        raise ValueError("expected the ONNX file of a YuNet as teacher; set kd.teacher=FILE")
+    return CellDistillation(supervised, YuNet(teacher), alpha=alpha)
 
 
 def fingerprint(teacher: Teacher) -> str:

@@ -22,7 +22,10 @@ GROUPS = "backbone_early, backbone_late, cbam, bifpn, ssh, heads"
     [
         ("pruning.rates.neck=0.3", f"a setting of pruning.rates among {GROUPS}; got 'neck'"),
         ("pruning.rates={neck:0.3}", f"a setting of pruning.rates among {GROUPS}; got 'neck'"),
-        ("kd=weightd", "kd= of cached, feature, fixed, labels, none, weighted; got 'weightd'"),
+        (
+            "kd=weightd",
+            "kd= of cached, feature, fixed, labels, none, weighted, yunet; got 'weightd'",
+        ),
         ("model.chanels=8", "a setting of model among name, preset, prior_sizes; got 'chanels'"),
         ("sede=1", "a setting of train among model, data, .*; got 'sede'"),
     ],
