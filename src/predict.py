@@ -130,7 +130,7 @@ def predict_all(config: DictConfig, folder: Path) -> None:
     files = predict(config, folder)["files"]
     errors = [entry["error"] for entry in files if "error" in entry]
     for error in errors:
-        log.error("failed: %s", _printable(error))
+        log.error("failed: %s", error)
     if errors:
         raise ValueError(
             f"expected {len(files)} files that can be read, got {len(errors)} that failed; the "
@@ -168,7 +168,7 @@ def _look(
         sentence = describe(error)
         if str(file) not in sentence:
             sentence = f"{file}: {sentence}"
-        log.warning("left out: %s", _printable(sentence))
+        log.warning("left out: %s", sentence)
         return {"error": sentence}
 
 
@@ -219,11 +219,6 @@ def _faces(found: Detections) -> list[dict[str, Any]]:
     """Plain numbers, pixels: box (x1, y1, x2, y2), score 0 to 1, five landmarks (x, y)."""
     rows = zip(*(value.double().numpy().round(4).tolist() for value in found), strict=True)
     return [{"box": box, "score": score, "landmarks": points} for box, score, points in rows]
-
-
-def _printable(text: str) -> str:
-    """With the bytes of names that are not UTF-8 as ``\\udcff``: a log file takes no others."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _num_faces(entries: Sequence[Entry]) -> int:

@@ -346,6 +346,49 @@ def test_two_processes_on_the_cpu_go_on_as_if_never_stopped(training, tmp_path):
     assert_same_results(tmp_path / "whole", tmp_path / "parts")
 
 
+def second_of(first: subprocess.Popen[bytes]) -> int:
+    """The process that Lightning started beside the first one of a run."""
+    children = Path(f"/proc/{first.pid}/task/{first.pid}/children")
+    while first.poll() is None:
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):  # it was something else, and has ended
+                if b"\0LOCAL_RANK=1\0" in b"\0" + Path(f"/proc/{child}/environ").read_bytes():
+                    return int(child)
+        time.sleep(0.01)
+    pytest.fail(f"the first process ended with {first.returncode}")
+
+
+def is_running(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return status != "Z"  # ended; nobody has asked how
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+@pytest.mark.parametrize("later", [0.0, 8.0], ids=["importing", "waiting"])
+def test_the_second_process_ends_with_the_first(training, tmp_path, later):
+    options = [*training, "trainer=processes", "run=x", f"hydra.run.dir={tmp_path}"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "src.train", *options, "trainer.max_epochs=999"],
+        cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    second = second_of(first)
+    time.sleep(later)
+    first.kill()
+    first.wait()
+    try:
+        for _ in range(600):
+            if not is_running(second):
+                return
+            time.sleep(0.1)
+        pytest.fail("the second process still runs")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(second, signal.SIGKILL)
+
+
 # What a user sees
 
 

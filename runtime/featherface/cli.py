@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 import featherface
 from featherface.options import REFUSED, Parser, add_detector_options
 from featherface.progress import Progress
+from featherface.terminal import say
 
 if TYPE_CHECKING:  # for speed: --help needs neither OpenCV nor ONNX Runtime
     from featherface.detector import Detector
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # whoever read our output has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNREAD
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -72,9 +73,9 @@ def _run(given: argparse.Namespace) -> int:
     if len(failures) < len(sources):
         occupied = _STDOUT in (given.json, given.csv)
         summary = _summary(given, sources, num_faces, failures)
-        print(summary, file=sys.stderr if occupied else sys.stdout)
+        say(summary, sys.stderr if occupied else sys.stdout)
     for failure in failures:
-        print(f"left out: {failure}", file=sys.stderr)
+        say(f"left out: {failure}")
     if interrupted and given.camera is None:
         return INTERRUPTED
     return UNREAD if failures else READ

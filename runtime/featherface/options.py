@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from featherface.terminal import printable
+
 REFUSED = 2
 """Exit code of a command that cannot be done."""
 
@@ -14,7 +16,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with that sentence."""
-        self.exit(REFUSED, f"error: {message}; see {self.prog} --help\n")
+        self.exit(REFUSED, f"error: {printable(message)}; see {self.prog} --help\n")
 
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:

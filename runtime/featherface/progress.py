@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TextIO
 
+from featherface.terminal import printable
+
 _FIRST = 1.0
 """Seconds before anything is shown: short work needs no bar."""
 _EVERY = {True: 0.1, False: 20.0}
@@ -26,7 +28,7 @@ class Progress:
     def __init__(
         self, what: str, total: int | None, unit: str, *, stream: TextIO | None = None
     ) -> None:
-        self.what, self.total, self.unit = what, total, unit
+        self.what, self.total, self.unit = printable(what), total, unit
         self.stream = stream or sys.stderr
         self.bar = self.stream.isatty()
         self.begun = time.monotonic()

@@ -19,8 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import src
-from src.cli.errors import describe, one_sentence, printable
+from src.cli.errors import describe, one_sentence
 from src.cli.options import CONF, one_line, store_option_files, yaml_file
+from src.report.terminal import printable
+from src.runs.processes import end_with_first
 from src.runs.record import run_folder
 
 _RAISE = "HYDRA_FULL_ERROR"
@@ -53,6 +55,7 @@ def command(
     def main() -> Any:
         if signal.getsignal(signal.SIGINT) is src.stopped:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        end_with_first()
         if any(word.startswith("--experimental-rerun") for word in sys.argv[1:]):
             sys.exit("error: expected settings, got --experimental-rerun, whose file can run code; "
                      "repeat the command in run.json instead")  # fmt: skip

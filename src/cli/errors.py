@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import logging
 import re
 import sys
@@ -23,6 +24,7 @@ from omegaconf.errors import (
 )
 
 from src.cli.settings import check_types
+from src.report.terminal import printable
 from src.runs.processes import rank
 
 log = logging.getLogger(__name__)
@@ -81,13 +83,8 @@ def exhausted(error: BaseException) -> str | None:
     return next(found, EXHAUSTED[-1][1] if refused else None)
 
 
-def printable(text: str) -> str:
-    """Text with the control characters of a file's name, which a terminal would obey, in words."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-
-
 class _Printable(logging.Filter):
-    """Of the handlers that write to a terminal."""
+    """Of all handlers: of what is logged with the names of files."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -200,6 +197,9 @@ def quieten() -> None:
     for handler in logging.getLogger().handlers:
         if not any(isinstance(each, _Printable) for each in handler.filters):
             handler.addFilter(_Printable())
+            stream = getattr(handler, "stream", None)
+            if isinstance(stream, io.TextIOWrapper):  # tracebacks have names that are not UTF-8
+                stream.reconfigure(errors="backslashreplace")
             handler.handleError = functools.partial(  # type: ignore[method-assign]
                 _unwritten, handler.handleError
             )

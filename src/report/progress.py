@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from src.report.terminal import printable
+
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -42,8 +44,10 @@ class Meter:
 
     def __post_init__(self) -> None:
         self.begun = self.said = self.clock()
-        self.bar = tqdm(total=self.total, desc=self.what, unit=self.unit, initial=self.done,
-                        leave=False, disable=not sys.stderr.isatty())  # fmt: skip
+        self.bar = tqdm(
+            total=self.total, desc=printable(self.what), unit=self.unit, initial=self.done,
+            leave=False, disable=not sys.stderr.isatty(),
+        )  # fmt: skip
 
     def update(self, done: int, details: Callable[[], str] = lambda: "") -> None:
         """Say that ``done`` units are done; ``details`` is asked for what else to show."""

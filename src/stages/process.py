@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import collections
-import ctypes
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of prctl(2)."""
+from src.runs.processes import end_with_parent
 
 
 class StageFailed(ValueError):
@@ -30,7 +28,7 @@ def run_command(command: str, arguments: Sequence[str], say: Callable[[str], Non
     process = subprocess.Popen(
         [sys.executable, "-m", f"src.{command}", *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", cwd=Path.cwd(), preexec_fn=_end_with_parent,
+        errors="replace", cwd=Path.cwd(), preexec_fn=end_with_parent,
     )  # fmt: skip
     previous = signal.signal(signal.SIGTERM, lambda number, _: _pass_on(process, number))
     last: collections.deque[str] = collections.deque(maxlen=1)
@@ -54,8 +52,3 @@ def _pass_on(process: subprocess.Popen[str], number: int) -> None:
     process.send_signal(number)
     process.wait()
     raise SystemExit(128 + number)
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)

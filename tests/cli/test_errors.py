@@ -16,7 +16,8 @@ import torch
 from composing import complaint_of
 
 from src.cli import command
-from src.cli.errors import describe, printable
+from src.cli.errors import describe
+from src.report.terminal import printable
 from src.runs.files import replacing
 
 
@@ -89,6 +90,26 @@ def test_escapes_of_names_do_not_reach_the_terminal(tmp_path, capsys):
         logging.getLogger().removeHandler(handler)
     assert "\\x1b[31ma" in (said := capsys.readouterr().out)
     assert "\x1b" not in said
+
+
+def test_names_that_are_not_utf8_are_escaped_in_every_log(tmp_path, capsys):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    handler = logging.FileHandler(tmp_path / "train.log", encoding="utf-8")
+    logging.getLogger().addHandler(handler)
+
+    def task(config, folder):
+        logging.getLogger("src").warning("left out: %s", name)
+        raise ValueError(f"expected another than {name}")
+
+    try:
+        assert complaint_of(task, "train", tmp_path) == "expected another than caf\\udce9.jpg"
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+    written = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert "left out: caf\\udce9.jpg" in written
+    assert "ValueError: expected another than caf\\udce9.jpg" in written  # of the traceback
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")

@@ -71,6 +71,16 @@ def test_names_that_are_not_utf8(folder, run):
     assert (folder / f"faces/photos/{name}.png").is_file()
 
 
+def test_escapes_of_names_do_not_reach_the_terminal(folder, run):
+    name = "\x1b[31mred\x9b2J.jpg"
+    (folder / name).write_bytes(b"nothing")
+    assert "\x1b" not in Progress(name, None, "frames").line(1, 1)
+    for words in ([name, "photos/a.png"], [name, f"{name}.not"], [name, f"--{name}"]):
+        _, out, err = run(*words, "--threshold", "0.9")
+        assert "\x1b" not in out + err
+        assert "\\x1b[31mred\\x9b2J.jpg" in err
+
+
 def test_a_photo_is_drawn(folder, run):
     code, out, err = run("photos/a.png", "--threshold", "0.02")
     assert (code, err) == (0, "")
