@@ -35,6 +35,7 @@ from src.runs.record import record
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.continuity import continuing
+from src.training.integrity import KEY, restoring
 from src.training.logging import RunCSVLogger, close
 from src.training.phases import Phase, collect, phases_of, steps_done
 from src.training.resuming import how_to_resume, read_training, resume_from
@@ -106,8 +107,10 @@ def train_phase(config: DictConfig, folder: Path) -> float:
         log.info("pruned at the start: %s", shrinkage(pruned))
     module: DetectorModule = instantiate(config.module, model=model, _convert_="all")
     facts: dict[str, Any] = {"seed": config.seed}
+    unsealed = resumed is not None and KEY not in resumed  # of a version without check sums
     if resumed is not None:  # what the folder says of the run stays, if this is not its next part
-        module.check_resumable(resumed)
+        with restoring(resume, unsure=lambda: unsealed):
+            module.check_resumable(resumed, resume)
     if rank() == 0:
         datamodule.prepare_data()
         facts["data"] = data_fingerprint(datamodule.root)
@@ -133,7 +136,8 @@ def train_phase(config: DictConfig, folder: Path) -> float:
             logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
             if resumed is not None and isinstance(logger, RunCSVLogger):
                 logger.resume_at(resumed["global_step"])
-        trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+        with restoring(resume, unsure=lambda: unsealed and not module.has_trained):
+            trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         module.check_finished(how_to_resume(config))
         if module.evaluated_step != trainer.global_step:  # the end lay between two validations
             # What is measured is what is on disk: the averaged weights, where there are such, also

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,7 +82,8 @@ class DetectorModule(EvaluatorModule):
             section 3.1).
 
     ``monitored`` is the metric by which the best checkpoint is chosen. ``teacher`` is None unless a
-    derived module has one: it is measured on the same images, once.
+    derived module has one: it is measured on the same images, once. ``has_trained`` tells whether a
+    step of this process went well.
 
     The data module of the trainer must give ``batch_size`` and ``resume_at(epoch, batch)`` besides
     what evaluation asks of it.
@@ -108,6 +110,7 @@ class DetectorModule(EvaluatorModule):
         self.scaling = scaling
         self.decay_norms = decay_norms
         self.teacher: MeasuredTeacher | None = None
+        self.has_trained = False
         self._resumed_at: Position | None = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -170,6 +173,9 @@ class DetectorModule(EvaluatorModule):
             network = [{"params": kernels}, {"params": vectors, "weight_decay": 0.0}]
         return [*network, *self.objective.parameter_groups()]
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.has_trained = True
+
     @property
     def images_per_step(self) -> int:
         """Images behind one optimizer step, over all devices and accumulated batches."""
@@ -215,8 +221,12 @@ class DetectorModule(EvaluatorModule):
         facts: dict[str, Any] = {"parameters": sum(p.numel() for p in self.model.parameters())}
         return facts if self.teacher is None else {**facts, "teacher": self.teacher.identity()}
 
-    def check_resumable(self, checkpoint_: dict[str, Any]) -> None:
+    def check_resumable(self, checkpoint_: dict[str, Any], path: Path | None = None) -> None:
         """Refuse to go on from a checkpoint of another network or objective.
+
+        Args:
+            checkpoint_: what the file holds.
+            path: of the file, for the sentence.
 
         Raises:
             ValueError: naming what differs.
@@ -231,8 +241,9 @@ class DetectorModule(EvaluatorModule):
                 if not (ours and theirs):
                     found = f"with {options}" if theirs else f"without {options}"
                 raise ValueError(
-                    f"expected a checkpoint of the configured run to resume from, got one {found}; "
-                    f"resume with the {options} options of that run, or start another with run=NAME"
+                    f"expected a checkpoint of the configured run to resume from"
+                    f"{f' in {path}' if path else ''}, got one {found}; resume with the {options} "
+                    "options of that run, or start another with run=NAME"
                 )
         if self.teacher is not None:
             self.teacher.check(facts["teacher"])

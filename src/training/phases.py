@@ -17,10 +17,10 @@ from typing import NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from src import checkpoint
 from src.cli.composed import composed_command, typed
 from src.cli.settings import check_types
 from src.runs.files import replacing, write_json
+from src.training.resuming import read_training
 
 BEST = Path("checkpoints") / "best.ckpt"
 _METRICS = "metrics.json"
@@ -102,7 +102,7 @@ def _key(override: str) -> str:
 def steps_done(phase: Phase) -> int:
     """Optimizer steps up to the last checkpoint of a phase."""
     last = phase.folder / "checkpoints" / "last.ckpt"
-    return int(checkpoint.read(last)["global_step"]) if last.exists() else 0
+    return int(read_training(last)["global_step"]) if last.exists() else 0
 
 
 def collect(phases: Sequence[Phase], folder: Path) -> None:

@@ -9,15 +9,17 @@ from lightning.pytorch.plugins import TorchSyncBatchNorm
 from torch import nn
 
 from src.checkpoint import read, write
+from src.training.integrity import sealed
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all, and are read without running code in them."""
+    """Checkpoints appear whole or not at all, with a check sum of their content, and are read
+    without running code in them."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        write(path, checkpoint)
+        write(path, sealed(checkpoint))
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from src import checkpoint
 from src.runs.record import run_is_named
+from src.training.integrity import check_seal
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ def read_training(last: Path) -> dict[str, Any]:
                 f"expected {key} of a training run in {last}, got {content.get(key)!r:.60}: the "
                 "file is damaged; copy it again, or start another run=NAME"
             )
+    check_seal(content, last)
     return content
 
 
