@@ -102,6 +102,14 @@ def test_a_journal_names_its_line(line, what, tmp_path):
         open_storage(None, tmp_path)
 
 
+def test_a_journal_names_its_last_line(tmp_path):
+    open_storage(None, tmp_path).create_new_study([1], "a")
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(b'{"op_code": 4, "worker\n')
+    with pytest.raises(ValueError, match=rf"{JOURNAL}:2, got b'{{\"op_code\": 4, \"worker'"):
+        open_storage(None, tmp_path)
+
+
 def test_metrics_with_anything_in_them(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_bytes(b"step,val/ap\n0,0.5\n\xff,\x00\n1,2,3,4\n\x1b[1m\n2,0.6\n")

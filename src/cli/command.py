@@ -17,10 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 import src
 from src.cli.errors import describe, one_sentence
-from src.cli.options import CONF, one_line, store_option_files, yaml_file
+from src.cli.options import CONF, check_folders, one_line, store_option_files, yaml_file
 from src.report.terminal import printable
 from src.runs.processes import end_with_first
 from src.runs.record import run_folder
@@ -60,6 +61,7 @@ def command(
             sys.exit("error: expected settings, got --experimental-rerun, whose file can run code; "
                      "repeat the command in run.json instead")  # fmt: skip
         try:
+            check_folders(sys.argv[1:])
             store_option_files(sys.argv[1:])
         except ValueError as error:
             sys.exit(f"error: {printable(str(error))}")
@@ -71,7 +73,7 @@ def command(
         os.environ[_RAISE] = "1"
         try:
             return run()
-        except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
             sys.exit(f"error: {printable(refusal(error, name, sys.argv[1:]))}")
         except KeyboardInterrupt:
             sys.exit("stopped by Ctrl-C")

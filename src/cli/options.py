@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,6 +64,37 @@ def store_option_files(arguments: Sequence[str]) -> None:
                 ConfigStore.instance().store(
                     name, content, group="/".join([group, *folders]), package=package
                 )
+
+
+def check_folders(arguments: Sequence[str]) -> None:
+    """Read the options in folders that a command line adds, before Hydra does.
+
+    Args:
+        arguments: of the command line; looked at are ``--config-dir`` and ``--config-path``.
+
+    Raises:
+        ValueError: naming a file that is no YAML, or one that stands for too many values.
+    """
+    for folder in map(Path, _added(arguments)):
+        groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+        inside = [file for group in groups for file in folder.glob(f"{group}/**/*.yaml")]
+        for file in [*folder.glob("*.yaml"), *inside]:
+            try:
+                if file.is_file():
+                    check_yaml(file.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, OSError, ValueError) as error:
+                raise ValueError(
+                    f"expected YAML files in {folder}, got {file}, which cannot be read: "
+                    f"{one_line(error)}"
+                ) from None
+
+
+def _added(arguments: Sequence[str]) -> Iterator[str]:
+    names = ("--config-dir", "-cd", "--config-path", "-cp")
+    for word, following in itertools.pairwise([*arguments, ""]):
+        name, _, value = word.partition("=")
+        if name in names:
+            yield value or following
 
 
 def yaml_file(path: str) -> Path:

@@ -98,14 +98,21 @@ def _recorded_teacher(run: Path) -> Path | None:
 
     Raises:
         FileNotFoundError: it is not there any more.
+        ValueError: the record is damaged.
     """
     file = run / "run.json"
     if not file.is_file():
         return None
-    recorded = json.loads(file.read_text()).get("teacher")
-    if recorded is None:
-        return None
-    path = Path(recorded["path"])
+    try:
+        recorded = json.loads(file.read_text(encoding="utf-8")).get("teacher")
+        if recorded is None:
+            return None
+        path = Path(recorded["path"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"expected the record of a run in {file}, got '{error}'; name its teacher with "
+            "kd.teacher=FILE"
+        ) from error
     if path.is_file():
         return path
     if (run / "checkpoints" / "last.ckpt").is_file():  # else it has not really begun

@@ -45,7 +45,11 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
         lock = KernelLock(file) if fcntl else JournalFileOpenLock(str(file))
         _drop_half_line(file, lock)
         try:
-            return JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
+            opened = JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
+            last = file.read_bytes().splitlines()[-1:]
+            if last and not _is_entry(last[0]):  # Optuna stops there once another one follows
+                raise ValueError(last[0])
+            return opened
         except OSError:
             raise
         except Exception as error:  # of Optuna, over whatever a line holds
@@ -103,12 +107,7 @@ def _damaged(file: Path) -> str:
     """The first line at which Optuna stops, as file:line, and what stands there."""
     journal = file.read_bytes().split(b"\n")
     for number, line in enumerate(journal[:-1], start=1):
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        if not (isinstance(entry, dict) and isinstance(entry.get("op_code"), int)
-                and isinstance(entry.get("worker_id"), str)):  # fmt: skip
+        if not _is_entry(line):
             return f"{file}:{number}, got {line[:60]!r}"
     # Every line is an entry, but one says something that those before it do not allow.
     low, high = 0, len(journal) - 1
@@ -116,6 +115,16 @@ def _damaged(file: Path) -> str:
         middle = (low + high) // 2
         low, high = (middle, high) if _replays(journal[:middle]) else (low, middle)
     return f"{file}:{high}, got {journal[high - 1][:60]!r}, which does not follow"
+
+
+def _is_entry(line: bytes) -> bool:
+    """Whether a line says what was done, and by whom."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    kinds = {"op_code": int, "worker_id": str}
+    return isinstance(entry, dict) and all(isinstance(entry.get(k), t) for k, t in kinds.items())
 
 
 def _replays(lines: Sequence[bytes]) -> bool:

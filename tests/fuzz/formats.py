@@ -6,9 +6,8 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,18 +28,8 @@ from src.images.video import VideoReader, VideoWriter
 from src.models import plain
 from src.prediction.journal import Journal
 
-
-class Format(NamedTuple):
-    """How inputs of a format are made and tried."""
-
-    make: Callable[[Path], list[Path]]
-    """Writes sound files into a folder; those returned are damaged."""
-    read: Callable[[Path], object]
-    """Reads what is in the folder."""
-    open_up: Callable[[bytes], bytes] | None = None
-    """What is damaged of a file's content; None: all of it."""
-    close: Callable[[bytes, bytes], bytes] | None = None
-    """That, damaged, in place of what is in the content."""
+from . import exports, options, records
+from .format import Format
 
 
 def _picture(size: int = 24) -> np.ndarray:
@@ -175,4 +164,7 @@ FORMATS: Mapping[str, Format] = {
     "video": Format(
         _video, lambda folder: list(itertools.islice(VideoReader(folder / "a.avi"), 5))
     ),
+    **exports.FORMATS,
+    **records.FORMATS,
+    **options.FORMATS,
 }

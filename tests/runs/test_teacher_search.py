@@ -96,3 +96,11 @@ def test_without_a_teacher_the_command_is_named(search, make_run):
     message = "expected a trained teacher .* of data below .*train one with 'python -m src.train "
     with pytest.raises(FileNotFoundError, match=message):
         search.find()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"teacher": 3}', '{"teacher": {}}', "\udcff"])
+def test_a_damaged_record_is_named(make_run, search, content):
+    student = make_run("train/student", model="nano_b", finished=False)
+    (student / "run.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=rf"record of a run in {student}/run\.json, got '.*kd\.t"):
+        search.find()
