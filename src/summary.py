@@ -22,6 +22,7 @@ from src.detection.priors import feature_shapes
 from src.models import FaceDetector, build_model
 from src.models.layers import PerLevel
 from src.profiling.complexity import complexity_of_parts
+from src.profiling.dataflow import diagrams
 from src.report.tables import markdown_table
 from src.runs.files import write_json
 from src.runs.provenance import revision
@@ -39,6 +40,8 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, PerLevel)
 
 def summary(config: DictConfig, folder: Path) -> dict[str, Any]:
     """Summarise the network that ``config`` names; writes ``summary.json`` and ``summary.md``.
+
+    With ``diagram`` also ``network.svg``, its stages, and ``blocks/CLASS.svg``, what is inside.
 
     Returns:
         The content of ``summary.json``: ``parameters`` and ``macs`` (multiply-adds for one image of
@@ -67,6 +70,12 @@ def summary(config: DictConfig, folder: Path) -> dict[str, Any]:
     text = markdown(results)
     (folder / "summary.md").write_text(text)
     log.info("%s", text)
+    if config.diagram:
+        name = option or Path(config.checkpoint).stem
+        for path, drawing in diagrams(model, name, config.height, config.width).items():
+            file = folder / f"{path}.svg"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(drawing, encoding="utf-8")
     log.info("run folder: %s", folder)
     return results
 

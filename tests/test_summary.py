@@ -228,6 +228,16 @@ def test_the_table(tmp_path):
     assert cells[0][4] == "64x12x20, 128x6x10, 256x3x5"
 
 
+def test_it_draws_when_asked(tmp_path):
+    summarised(tmp_path / "without", "model=nano_b", "height=96", "width=160")
+    assert not list((tmp_path / "without").rglob("*.svg"))
+    summarised(tmp_path / "with", "model=nano_b", "height=96", "width=160", "diagram=true")
+    drawing = (tmp_path / "with/network.svg").read_text()
+    assert "385,662 parameters" in drawing
+    assert "64×12×20" in drawing
+    assert {"CBAM.svg", "SSH.svg"} <= {file.name for file in tmp_path.rglob("blocks/*.svg")}
+
+
 def test_a_checkpoint_wins(tmp_path, weights):
     found = summarised(tmp_path, f"checkpoint={weights}", "model.preset=v1_592371")
     expected = checkpoint.load(weights).model

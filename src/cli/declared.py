@@ -25,6 +25,7 @@ SETTINGS: Mapping[str, Any] = {
     "decay_norms": bool,
     "decode": bool,
     "device": str | None,
+    "diagram": bool,
     "dry_run": bool,
     "ema.callback": Mapping | None,
     "expected": str | None,
