@@ -325,6 +325,19 @@ def test_another_layout_is_named(tree, write_yolo):
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["labels/a.txt", "annotations/instances_train2017.json", "train/_annotations.coco.json",
+     "train/labels/a.txt"],
+)  # fmt: skip
+def test_labels_of_a_layout_that_is_not_known_are_told_of_the_converter(tmp_path, name):
+    """What people have: yolov5-face 56 and 57, YOLOv8-Face 5."""
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("{}" if name.endswith("json") else "0 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(FileNotFoundError, match=r"src\.convert|set data=(coco|yolo)"):
+        read_split(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
     ("layout", "text", "sentence"),
     [
         (

@@ -48,6 +48,9 @@ def test_a_face_on_a_prior(make_outputs):
     # 32 px around (4, 4) overlaps by 1/4, its 16 px neighbour by 1/3: background at 0.35.
     assert labels[0, 1] == 0
     assert labels[0, 2] == 0
+    outputs = make_outputs(1, len(priors.boxes_cxcywh))
+    labels = MaxIoUAssigner(iou_threshold=0.25)(priors, outputs, targets).labels
+    assert labels[0, 1] == 1  # the threshold itself is enough
 
 
 def test_a_tiny_face_takes_nothing(make_outputs):

@@ -137,6 +137,29 @@ def test_every_face_has_a_positive_where_possible():
         assert len(answered) == min(number, len(rows))
 
 
+@pytest.mark.parametrize(
+    "assigner", [DynamicAssigner(ignore_below=5), MaxIoUAssigner(ignore_below=1)]
+)
+def test_no_face_of_4_to_8_pixels_is_background_alone(assigner, make_outputs):
+    """Public reports have it that tiny faces become negatives: insightface 1518."""
+    priors = priors_for(SPEC, (96, 96), CPU)
+    outputs = make_outputs(1, len(priors.boxes_cxcywh))
+    strides = torch.tensor([STRIDES[int(side)] for side in priors.boxes_cxcywh[:, 2].tolist()])
+    torch.manual_seed(0)
+    answered = 0
+    for side in [4.0, 5.1, 6, 7, 8] * 20:
+        x, y = (torch.rand(2) * (96 - side)).tolist()
+        labels = assigner(priors, outputs, some_faces([[x, y, x + side, y + side]])).labels[0]
+        middle = torch.tensor([x, y]) + side / 2
+        near = (priors.boxes_cxcywh[:, :2] - middle).abs().amax(dim=1) <= strides / 2
+        smallest = labels[near & (priors.boxes_cxcywh[:, 2] == 16)]
+        assert len(smallest)
+        answered += int((labels == 1).any())
+        assert (labels == 1).any() or not (smallest == 0).any()
+        assert isinstance(assigner, MaxIoUAssigner) or side < 5 or (labels == 1).any()
+    assert answered > 0
+
+
 def test_nothing_to_match(make_targets, make_outputs):
     priors = priors_for(SPEC, (64, 64), CPU)
     outputs = make_outputs(2, len(priors.boxes_cxcywh))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.evaluation import SETTINGS, ImageTruth, wider_ap
-from src.evaluation.wider_ap import average_precisions, match_image
+from src.evaluation.wider_ap import FIRST_HIT, average_precisions, match_image
 
 KINDS = ["continuous", "sorted", "thousandths", "ties", "equal", "logits"]
 
@@ -170,6 +170,13 @@ def test_crowded_image_is_compared_in_pieces(slow_wider_ap, monkeypatch, random_
     predictions, truth = random_case(11)
     expected = slow_wider_ap(predictions, truth)
     assert wider_ap(predictions, truth).metrics == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_an_overlap_of_a_half_is_enough():
+    face = [0, 0, 9, 9]  # 10 x 10 pixels, both ends counted
+    for height, found in ((4, True), (3, False)):
+        matches = match_image(rows_of((0, 0, 9, height, 1.0)), truth_of([face]))
+        assert bool(matches.flags[0] >= FIRST_HIT) == found
 
 
 def test_boxes_without_area_and_with_negative_sides(slow_wider_ap):

@@ -135,6 +135,13 @@ def test_wrong_settings(settings, error, message):
         Detector(**settings)
 
 
+def test_session_options_reach_the_runtime(tmp_path):
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    assert len(Detector(session_options=options)(noise(64, 64))) == 0
+    assert (tmp_path / "optimised.onnx").is_file()
+
+
 def test_providers_are_named_short_or_whole(detector):
     assert Detector(providers=["CPUExecutionProvider"]).model.providers == ["CPUExecutionProvider"]
     assert detector.model.providers == ["CPUExecutionProvider"]
