@@ -50,6 +50,15 @@ def test_a_failed_write_leaves_the_old_file(model, tmp_path, monkeypatch):
     assert checkpoint.read(path) == {"step": 1}
 
 
+def test_what_is_written_reaches_the_disk_before_it_is_named(tmp_path, monkeypatch):
+    done = []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: done.append("sync") or sync(file))
+    monkeypatch.setattr(os, "replace", lambda *files: done.append("rename") or rename(*files))
+    checkpoint.write(tmp_path / "a.ckpt", {"step": 1})
+    assert done == ["sync", "rename"]
+
+
 def test_another_format_is_refused(model, tmp_path):
     path = tmp_path / "a.ckpt"
     content = {"state_dict": {}, "featherface": {**checkpoint.metadata(model), "format": 99}}

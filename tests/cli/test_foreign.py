@@ -68,6 +68,13 @@ def test_other_settings_are_refused(group, text, given):
         given(group, GLOBAL + text)
 
 
+@pytest.mark.parametrize("text", ["sede: 3\n", "rates: {_target_: torch.load}\n"])
+def test_a_plan_without_a_package_is_one_too(text, given):
+    with pytest.raises(ValueError, match=r"^mine\.yaml: expected a setting of pruning.*got "):
+        given("pruning", text)
+    assert given("pruning", "defaults: [one_shot]\nrates: {ssh: 0.3}\n").pruning.rates.ssh == 0.3
+
+
 @pytest.mark.parametrize("package", ["hydra", "hydra.job", "trainer", "_global_.hydra", "_root_"])
 def test_other_packages_are_refused(package, given):
     with pytest.raises(ValueError, match=r"mine\.yaml: expected '# @package _global_'.* got "):

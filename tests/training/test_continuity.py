@@ -64,6 +64,13 @@ def test_what_may_differ(begun, override):
     assert set(found) <= {"recipe.epochs"}
 
 
+def test_epochs_do_not_become_fewer(begun):
+    folder, compose = begun
+    fewer = compose().recipe.epochs - 1
+    with pytest.raises(ValueError, match=rf"recipe\.epochs: {fewer + 1}, now {fewer}"):
+        changes(folder, compose(f"recipe.epochs={fewer}"), "a" * 64, anyway=[])
+
+
 def test_other_images_are_refused_but_for_those_who_know(begun):
     folder, compose = begun
     with pytest.raises(ValueError, match=r"images or labels: a{12}, now b.*resume_anyway=\[data\]"):

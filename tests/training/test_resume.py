@@ -131,6 +131,7 @@ def progress(*, epoch, batch, is_last):
 )
 def test_the_position_of_a_checkpoint(written, position):
     assert settle(written) == position
+    assert not written["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
     for counts in written["fit_loop"]["epoch_progress"].values():
         assert counts["processed"] == counts["completed"] == position.epoch
         assert counts["started"] == counts["ready"] == position.epoch + (position.batch > 0)
