@@ -61,7 +61,14 @@ class Model:
                 f"{', '.join(chosen)}, got {name}: {reason}"
             ) from None
         self.providers = self._session.get_providers()
-        found = self._session.get_modelmeta().custom_metadata_map
+        try:
+            found = self._session.get_modelmeta().custom_metadata_map
+            inputs = [each.name for each in self._session.get_inputs()]
+            outputs = {each.name for each in self._session.get_outputs()}
+        except UnicodeDecodeError:
+            raise ValueError(
+                f"expected names and metadata in UTF-8 in {name}, got others: the file is damaged"
+            ) from None
         self.metadata: dict[str, Any] = {}
         for key in (key for key in found if key.startswith(_METADATA)):
             try:
@@ -71,8 +78,6 @@ class Model:
                     f"expected JSON as metadata {key} in {name}, got {found[key][:60]!r}; export "
                     "it again with python -m src.export decode=true"
                 ) from None
-        inputs = [each.name for each in self._session.get_inputs()]
-        outputs = {each.name for each in self._session.get_outputs()}
         if inputs != [_INPUT] or not outputs.issuperset(_OUTPUTS):
             raise ValueError(
                 f"expected a file with the input {_INPUT} and the outputs {', '.join(_OUTPUTS)}, "

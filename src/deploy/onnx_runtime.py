@@ -52,7 +52,14 @@ class OnnxNetwork:
                 f"expected an ONNX file that ONNX Runtime {onnxruntime.__version__} can read, got "
                 f"a damaged {path} or one of a newer opset; export it again with opset=20"
             ) from None
-        found = self._session.get_modelmeta().custom_metadata_map
+        try:
+            found = self._session.get_modelmeta().custom_metadata_map
+            self._names = [output.name for output in self._session.get_outputs()]
+        except UnicodeDecodeError:
+            raise ValueError(
+                f"expected names and metadata in UTF-8 in {path}, got others; export the "
+                "checkpoint again"
+            ) from None
         self.metadata: dict[str, Any] = {}
         for name in (name for name in found if name.startswith(PREFIX)):
             try:
@@ -67,7 +74,6 @@ class OnnxNetwork:
                 f"expected an ONNX file of src.export, format {FORMAT}, got format "
                 f"{self.metadata.get('format')} in {path}; export the checkpoint again"
             )
-        self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Outputs by name for BGR pixels [B, 3, H, W], 0 to 255, of any type.

@@ -14,6 +14,7 @@ from composing import TINY_DATA, compose_run, forget_run
 from fabricated_onnx import fabricate_onnx
 from torch import nn
 
+from featherface import Detector
 from src import checkpoint
 from src.deploy import (
     FORMATS,
@@ -219,6 +220,17 @@ def test_a_file_of_somebody_else(tmp_path):
         ValueError, match=r"expected an ONNX file of src\.export, .*got format None"
     ):
         OnnxNetwork(tmp_path / "a.onnx")
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    fabricate_onnx(tmp_path / "a.onnx", note="caf?")
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert content.count(b"caf?") == 1
+    (tmp_path / "a.onnx").write_bytes(content.replace(b"caf?", b"caf\xe9"))
+    with pytest.raises(ValueError, match=r"names and metadata in UTF-8 in .*a\.onnx, got others"):
+        OnnxNetwork(tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match=r"names and metadata in UTF-8 in .*a\.onnx, got others"):
+        Detector(tmp_path / "a.onnx")
 
 
 @pytest.mark.slow
