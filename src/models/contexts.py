@@ -36,25 +36,31 @@ class DeformableNorm(nn.Module):
 
 
 class SSHWidths(NamedTuple):
-    """Output channels of the five convolutions of an SSH context."""
+    """Output channels of the convolutions of an SSH context."""
 
     branch3: int
     shared: int
     branch5: int
     branch7_first: int
     branch7_second: int
+    branch1: int | None = None
+    """None: there is no 1x1 branch."""
 
     @classmethod
-    def dense(cls, channels: int) -> SSHWidths:
-        """Half of the output from the 3x3 branch, a quarter from each of the others."""
+    def dense(cls, channels: int, *, pointwise: bool = False) -> SSHWidths:
+        """Half of the output from the 3x3 branch, a quarter from each of the others.
+
+        With a ``pointwise`` branch, a quarter from each of the four.
+        """
         if channels % 4:
             raise ValueError(f"expected a number of channels divisible by 4, got {channels}")
-        return cls(channels // 2, *[channels // 4] * 4)
+        quarter = channels // 4
+        return cls(*[quarter] * 6) if pointwise else cls(channels // 2, *[quarter] * 4)
 
     @property
     def total(self) -> int:
         """Channels of the context's output."""
-        return self.branch3 + self.branch5 + self.branch7_second
+        return self.branch3 + self.branch5 + self.branch7_second + (self.branch1 or 0)
 
 
 class _Windows(nn.Module):
@@ -69,11 +75,17 @@ class _Windows(nn.Module):
         self.branch5 = conv(widths.shared, widths.branch5)
         self.branch7_first = conv(widths.shared, widths.branch7_first, slope=slope)
         self.branch7_second = conv(widths.branch7_first, widths.branch7_second)
+        self.branch1: nn.Module | None = None
+        if widths.branch1 is not None:
+            self.branch1 = conv(channels, widths.branch1, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         shared = self.shared(x)
         seven = self.branch7_second(self.branch7_first(shared))
-        return torch.relu(torch.cat([self.branch3(x), self.branch5(shared), seven], dim=1))
+        branches = [self.branch3(x), self.branch5(shared), seven]
+        if self.branch1 is not None:
+            branches.append(self.branch1(x))
+        return torch.relu(torch.cat(branches, dim=1))
 
     def wire(self, wiring: Wiring, x: Channels, widths: Mapping[str, Channels]) -> Channels:
         """``widths``: the channels of each field of :class:`SSHWidths`."""
@@ -83,7 +95,10 @@ class _Windows(nn.Module):
 
         shared = each("shared", x)
         seven = each("branch7_second", each("branch7_first", shared))
-        return np.concatenate([each("branch3", x), each("branch5", shared), seven])
+        branches = [each("branch3", x), each("branch5", shared), seven]
+        if self.branch1 is not None:
+            branches.append(each("branch1", x))
+        return np.concatenate(branches)
 
 
 class SSH(_Windows):
@@ -91,7 +106,9 @@ class SSH(_Windows):
 
     Published: a 3x3 branch, and a context branch whose stacked 3x3 stand for 5x5 and 7x7 windows,
     their first convolution shared. Here, as in RetinaFace: a norm after each convolution and one
-    ReLU at the end; ours are LeakyReLUs between stacked convolutions and the ``groups``.
+    ReLU at the end; ours are LeakyReLUs between stacked convolutions and the ``groups``. The
+    documents of Nano-B Enhanced draw a fourth branch, 1x1, which no publication has:
+    ``widths.branch1`` adds it.
 
     [B, C, H, W] -> [B, widths.total, H, W].
     """
@@ -99,7 +116,8 @@ class SSH(_Windows):
     def __init__(
         self, channels: int, widths: SSHWidths, *, groups: int = 1, slope: float = SLOPE
     ) -> None:
-        super().__init__(channels, widths, partial(ConvNorm, kernel=3, groups=groups), slope)
+        conv = partial(ConvNorm, kernel=3, groups=groups)  # its kernel= can be overridden
+        super().__init__(channels, widths, conv, slope)
 
 
 class DeformableSSH(_Windows):

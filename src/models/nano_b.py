@@ -18,7 +18,7 @@ from typing import Any
 from torch import nn
 
 from src.detection.priors import PriorSpec
-from src.models.assn import ASSN
+from src.models.assn import ASSN, PublishedASSN
 from src.models.attention import CBAM, hidden_units
 from src.models.backbones import CHANNELS, WIDTHS, MobileNetV1
 from src.models.channels import Width, Wiring, narrowed
@@ -38,6 +38,20 @@ from src.models.widths import (
     context_widths,
     ssh_names,
 )
+
+NEEDS = {
+    "deep_evidence": "scale_decoupling",
+    "semantic_all_levels": "semantic",
+    "semantic_fused_gate": "semantic",
+    "assn_published": "assn",
+}
+"""Options of a part -> the option that switches the part on."""
+
+ASSN_BLOCK = {
+    "assn_pointwise_1": 1, "assn_pointwise_2": 1,
+    "assn_deep_1": 0.5, "assn_deep_2": 0.5, "assn_deep_3": 0.5, "assn_deep_4": 0.5,
+}  # fmt: skip
+"""Widths of the published block of ASSN -> share of the pyramid's channels that they are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +73,8 @@ class NanoBOptions:
     cbam: CBAMOptions = dataclasses.field(default_factory=CBAMOptions)
     context_groups: int = 2
     """Groups of the SSH convolutions."""
+    context_pointwise: bool = False
+    """A fourth branch of the SSH contexts, 1x1; each branch then gives a quarter."""
     shuffle_groups: int = 2
     """Groups of the channel shuffle between SSH and head."""
     head_stem: bool = True
@@ -69,8 +85,14 @@ class NanoBOptions:
     deep_evidence: bool = False
     """Evidence of the last backbone level for the scale decoupling."""
     semantic: bool = False
+    semantic_all_levels: bool = False
+    """Keys and values of the semantic enhancement from all levels, not from the deepest alone."""
+    semantic_fused_gate: bool = False
+    """The gates of the semantic enhancement look at a weighted sum of the levels."""
     assn: bool = False
     """ASSN instead of the CBAM after the pyramid on its first level."""
+    assn_published: bool = False
+    """ASSN with the block of convolutions that its authors publish."""
 
     def __post_init__(self) -> None:
         if self.context_groups < 1:
@@ -79,11 +101,12 @@ class NanoBOptions:
             raise ValueError(f"expected at least 8 pyramid channels, got {self.channels}")
         for name in ("channels", "context_groups", "shuffle_groups"):
             check_whole(getattr(self, name), name, of="nano_b", least=1, most=MOST_CHANNELS)
-        if self.deep_evidence and not self.scale_decoupling:
-            raise ValueError(
-                "expected scale_decoupling where deep_evidence is on, got it off; "
-                "set scale_decoupling=true or deep_evidence=false"
-            )
+        for part, whole in NEEDS.items():
+            if getattr(self, part) and not getattr(self, whole):
+                raise ValueError(
+                    f"expected {whole} where {part} is on, got it off; "
+                    f"set {whole}=true or {part}=false"
+                )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> NanoBOptions:
@@ -119,7 +142,8 @@ def nano_b(
     width = checked_widths(chosen, widths)
     backbone = MobileNetV1([width[f"backbone_{i}"] for i in range(len(WIDTHS))])
     priors = PriorSpec(prior_sizes, backbone.strides)
-    contexts = [SSHWidths(*(width[name] for name in ssh_names(level).values())) for level in LEVELS]
+    branches = [ssh_names(level, pointwise=chosen.context_pointwise) for level in LEVELS]
+    contexts = [SSHWidths(*(width[name] for name in names.values())) for names in branches]
     totals = [context.total for context in contexts]
 
     context: OrderedDict[str, nn.Module] = OrderedDict()
@@ -172,9 +196,16 @@ def _neck(
             channels,
             dictionary=width["semantic"],
             hidden=[width[f"gcg_p{level}"] for level in LEVELS],
+            all_levels=options.semantic_all_levels,
+            fused_gate=options.semantic_fused_gate,
         )
     if options.assn:  # reads P4 and P5 as they are before their CBAM
-        stages["assn"] = ASSN(channels, gate=width["assn_gate"], fusion=width["assn_fusion"])
+        gate = width["assn_gate"]
+        if options.assn_published:
+            block = [width[name] for name in ASSN_BLOCK]
+            stages["assn"] = PublishedASSN(channels, gate=gate, widths=block)
+        else:
+            stages["assn"] = ASSN(channels, gate=gate, fusion=width["assn_fusion"])
     stages["attention_out"] = PerLevel(
         CBAM(channels, hidden=width[f"cbam_p{level}"], residual=residual)
         if f"cbam_p{level}" in width
@@ -190,7 +221,8 @@ def width_table(options: NanoBOptions) -> dict[str, Width]:
     Returns:
         Name -> width, in the order of the data flow: ``backbone_0`` (stem) to ``backbone_13``
         (5, 11 and 13 are C3, C4, C5), ``decoupling``, ``cbam_c3``..``cbam_c5`` (hidden units),
-        ``bifpn`` (the pyramid), ``semantic``, ``gcg_p3``.., ``assn_gate``, ``assn_fusion``,
+        ``bifpn`` (the pyramid), ``semantic``, ``gcg_p3``.., ``assn_gate``, ``assn_fusion`` (or
+        those of :data:`ASSN_BLOCK`),
         ``cbam_p3``.., ``ssh_p3_branch3``.., ``head_p3``.. or ``head``. Parts that the options
         switch off have none.
     """
@@ -206,10 +238,13 @@ def width_table(options: NanoBOptions) -> dict[str, Width]:
         table |= {f"gcg_p{level}": Width(channels // 8, "bifpn") for level in LEVELS}
     if options.assn:
         table["assn_gate"] = Width(channels // 8, "cbam")
-        table["assn_fusion"] = Width(3 * channels // 8, "bifpn", least=2)
+        block = {"assn_fusion": 3 * channels // 8}
+        if options.assn_published:
+            block = {name: int(share * channels) for name, share in ASSN_BLOCK.items()}
+        table |= {name: Width(size, "bifpn", least=2) for name, size in block.items()}
     for level in LEVELS[options.assn :]:
         table[f"cbam_p{level}"] = Width(hidden_units(channels, reduction), "cbam")
-    table |= context_widths(SSHWidths.dense(channels))
+    table |= context_widths(SSHWidths.dense(channels, pointwise=options.context_pointwise))
     if options.head_stem:
         heads = ["head"] if options.shared_heads else [f"head_p{level}" for level in LEVELS]
         table |= {head: Width(channels, "heads", least=4) for head in heads}
@@ -220,11 +255,13 @@ def tied_widths(options: NanoBOptions) -> dict[str, str]:
     """Widths whose channels go together -> the first of them: what one shared head reads."""
     if not options.shared_heads:
         return {}
+    names = {level: ssh_names(level, pointwise=options.context_pointwise) for level in LEVELS}
     first, *others = LEVELS
     return {
-        ssh_names(level)[branch]: ssh_names(first)[branch]
+        names[level][branch]: names[first][branch]
         for level in others
-        for branch in ("branch3", "branch5", "branch7_second")
+        for branch in ("branch3", "branch5", "branch7_second", "branch1")
+        if branch in names[first]
     }
 
 
@@ -269,11 +306,13 @@ def wire_nano_b(model: FaceDetector) -> Wiring:
         gates = [wiring[f"gcg_p{level}"] for level in LEVELS]
         neck["semantic"].wire(wiring, levels, wiring["semantic"], gates)
     if "assn" in neck:
-        neck["assn"].wire(wiring, levels, wiring["assn_gate"], wiring["assn_fusion"])
+        fusion: Any = [wiring[name] for name in ASSN_BLOCK if name in sizes]
+        neck["assn"].wire(wiring, levels, wiring["assn_gate"], fusion or wiring["assn_fusion"])
     for attention, x, level in zip(neck["attention_out"], levels, LEVELS, strict=True):
         if isinstance(attention, CBAM):
             attention.wire(wiring, x, wiring[f"cbam_p{level}"])
-    levels = context["field"].wire(wiring, levels, context_channels(wiring))
+    contexts = context_channels(wiring, pointwise=options.context_pointwise)
+    levels = context["field"].wire(wiring, levels, contexts)
     levels = context["shuffle"].wire(wiring, levels)
     if isinstance(heads, SharedMultiHead):
         heads.wire(wiring, levels, wiring["head"] if "head" in sizes else None)

@@ -14,6 +14,12 @@ from src.models.layers import ConvNorm, PerLevel, SeparableConv
 EPSILON = 1e-4
 
 
+def normalised(weight: Tensor) -> Tensor:
+    """Fusion weights, at least 0 and with a sum of nearly 1 along the last axis."""
+    weight = torch.relu(weight)
+    return weight / (weight.sum(-1, keepdim=True) + EPSILON)
+
+
 class Fusion(nn.Module):
     """One BiFPN node: normalised weighted sum, SiLU, 3x3 depthwise, 1x1, batch norm.
 
@@ -39,8 +45,7 @@ class Fusion(nn.Module):
         self.norm = _norm(channels)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        weight = torch.relu(self.weight)
-        weight = weight / (weight.sum() + EPSILON)
+        weight = normalised(self.weight)
         total = weight[0] * inputs[0]
         for i in range(1, self.num_inputs):
             total = total + weight[i] * inputs[i]

@@ -32,13 +32,17 @@ def context_widths(dense: SSHWidths) -> dict[str, Width]:
     return {
         name: Width(getattr(dense, branch), "ssh", least=2)
         for level in LEVELS
-        for branch, name in ssh_names(level).items()
+        for branch, name in ssh_names(level, pointwise=dense.branch1 is not None).items()
     }
 
 
-def ssh_names(level: str) -> dict[str, str]:
-    """Branch -> name of its width, for the SSH of one of :data:`LEVELS`."""
-    return {branch: f"ssh_p{level}_{branch}" for branch in SSHWidths._fields}
+def ssh_names(level: str, *, pointwise: bool = False) -> dict[str, str]:
+    """Branch -> name of its width, for the SSH of one of :data:`LEVELS`.
+
+    ``pointwise``: with the 1x1 branch.
+    """
+    branches = [each for each in SSHWidths._fields if pointwise or each != "branch1"]
+    return {branch: f"ssh_p{level}_{branch}" for branch in branches}
 
 
 def backbone_channels(wiring: Wiring, *, first_block: bool = True) -> list[Channels]:
@@ -46,6 +50,9 @@ def backbone_channels(wiring: Wiring, *, first_block: bool = True) -> list[Chann
     return [wiring[name] for name in backbone_widths(first_block=first_block)]
 
 
-def context_channels(wiring: Wiring) -> list[dict[str, Channels]]:
+def context_channels(wiring: Wiring, *, pointwise: bool = False) -> list[dict[str, Channels]]:
     """The channels of :func:`context_widths`, per level by branch, as ``SSH.wire`` takes them."""
-    return [{branch: wiring[name] for branch, name in ssh_names(level).items()} for level in LEVELS]
+    return [
+        {branch: wiring[name] for branch, name in ssh_names(level, pointwise=pointwise).items()}
+        for level in LEVELS
+    ]

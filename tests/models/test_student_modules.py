@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.models.assn import ASSN
+from src.models.assn import ASSN, PublishedASSN
 from src.models.attention import CBAM
 from src.models.backbones import MobileNetV1
 from src.models.contexts import SSH, SSHWidths
@@ -116,6 +116,24 @@ def test_ssh_windows_are_3_5_and_7_wide():
         assert torch.equal(touched[channels], expected.expand_as(touched[channels]))
 
 
+def test_ssh_with_a_pointwise_branch():
+    """The documents' four branches, 7,168 weights a level of 32 channels less one 3x3 of 8 to 8."""
+    widths = SSHWidths.dense(32, pointwise=True)
+    assert (widths.total, widths.branch1) == (32, 8)
+    ssh = randomised(SSH(32, widths))
+    assert num_parameters(ssh) == 7_168 - 576 + 2 * 6 * 8
+    x = torch.randn(2, 32, 5, 7)
+    with torch.no_grad():
+        branch = ssh.branch1.norm(
+            torch.einsum("bchw,oc->bohw", x, ssh.branch1.conv.weight[..., 0, 0])
+        )
+        ours = ssh(x)
+    close(ours[:, 24:], branch.clamp(min=0))
+    plain = SSH(32, widths._replace(branch1=None)).eval()
+    plain.load_state_dict({k: v for k, v in ssh.state_dict().items() if "branch1" not in k})
+    assert torch.equal(ours[:, :24], plain(x))
+
+
 # Scale decoupling
 
 
@@ -178,19 +196,29 @@ def test_semantic_parameters():
     assert sum(num_parameters(each.query) for each in module.inject) == 768
 
 
+@pytest.mark.parametrize("options", [{}, {"all_levels": True}, {"fused_gate": True}])
 @pytest.mark.parametrize("size", SIZES)
-def test_semantic_enhancement_is_its_equations(size):
-    module = randomised(SemanticEnhancement(8, dictionary=3, hidden=[1, 2, 3]))
+def test_semantic_enhancement_is_its_equations(size, options):
+    module = randomised(SemanticEnhancement(8, dictionary=3, hidden=[1, 2, 3], **options))
     levels = pyramid(size)
     with torch.no_grad():
-        scores = module.key(levels[2]).exp()
-        attention = scores / scores.sum(dim=(2, 3), keepdim=True)
-        entries = torch.einsum("bdhw,bnhw->bdn", attention, module.value(levels[2]))
-        for ours, x, each in zip(module(levels), levels, module.inject, strict=True):
+        sources = levels if options.get("all_levels") else levels[2:]
+        total = sum(module.key(x).exp().sum(dim=(2, 3)) for x in sources)
+        entries = sum(
+            torch.einsum("bdhw,bnhw->bdn", module.key(x).exp(), module.value(x)) for x in sources
+        ) / total.unsqueeze(-1)  # fmt: skip
+        seen = []
+        for x, each in zip(levels, module.inject, strict=True):
             choice = each.query(x).exp()
             choice = choice / choice.sum(dim=1, keepdim=True)
             semantics = torch.einsum("bdhw,bdn->bnhw", choice, entries)
-            pooled = (x + semantics).mean(dim=(2, 3))
+            seen.append((semantics, (x + semantics).mean(dim=(2, 3))))
+        for number, ours in enumerate(module(levels)):
+            x, each, (semantics, pooled) = levels[number], module.inject[number], seen[number]
+            if options.get("fused_gate"):
+                weights = module.fusion.view(3, 3)[number].clamp(min=0)
+                pooled = sum(w * p for w, (_, p) in zip(weights, seen, strict=True))
+                pooled = pooled / (weights.sum() + 1e-4)
             gate = torch.sigmoid(each.expand(each.reduce(pooled).clamp(min=0)))
             scale = (each.gamma * gate).unsqueeze(-1).unsqueeze(-1)
             close(ours, x + scale * each.smooth.norm(each.smooth.conv(semantics)))
@@ -239,8 +267,46 @@ def test_assn_is_its_equations(size):
     assert ours[2] is levels[2]
 
 
+def test_published_assn_parameters():
+    """24,518 published: the projections of P4 and P5, and a gate of 2 hidden units."""
+    module = PublishedASSN(32, gate=2, widths=[32, 32, 16, 16, 16, 16])
+    assert num_parameters(module) + 2 * (32 * 32 + 2 * 32) == 24_518
+    module = PublishedASSN(32, gate=4, widths=[32, 32, 16, 16, 16, 16])
+    assert num_parameters(module) == 22_472
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_published_assn_is_its_block(size):
+    module = randomised(PublishedASSN(8, gate=2, widths=[5, 7, 3, 2, 4, 6]))
+    levels = pyramid(size)
+
+    def conv(layer: nn.Module, x: Tensor, padding: int) -> Tensor:
+        return F.silu(layer.norm(F.conv2d(x, layer.conv.weight, padding=padding)))
+
+    with torch.no_grad():
+        gated = module.channel(levels[0])
+        scales = [gated, *(F.interpolate(p, size=size) for p in levels[1:])]
+        sequence = torch.cat([s * module.spatial.gate(gated) for s in scales], dim=1)
+        first, second = (conv(layer, sequence, 0) for layer in module.pointwise)
+        third = conv(module.deep[0], second, 1)
+        fourth = conv(module.deep[1], third, 1)
+        fifth = conv(module.deep[2], fourth, 1)
+        sixth = conv(module.deep[3], fifth, 1)
+        all_six = torch.cat([first, second, third, fourth, fifth, sixth], dim=1)
+        ours = module(levels)
+        close(ours[0], levels[0] + conv(module.gather, all_six, 0))
+    assert ours[1] is levels[1]
+    assert ours[2] is levels[2]
+
+
 @pytest.mark.parametrize(
-    "module", [SemanticEnhancement(8, dictionary=2, hidden=[1, 1, 1]), ASSN(8, gate=1, fusion=3)]
+    "module",
+    [
+        SemanticEnhancement(8, dictionary=2, hidden=[1, 1, 1]),
+        SemanticEnhancement(8, dictionary=2, hidden=[1] * 3, all_levels=True, fused_gate=True),
+        ASSN(8, gate=1, fusion=3),
+        PublishedASSN(8, gate=1, widths=[8, 8, 4, 4, 4, 4]),
+    ],
 )
 def test_modules_that_start_as_the_identity(module):
     levels = pyramid((12, 20))
@@ -314,7 +380,9 @@ def test_backbone_without_its_first_block_keeps_the_names_of_the_others():
     [
         ScaleDecoupling(8, hidden=2, deep_channels=8),
         SemanticEnhancement(8, dictionary=2, hidden=[1, 1, 1]),
+        SemanticEnhancement(8, dictionary=2, hidden=[1] * 3, all_levels=True, fused_gate=True),
         ASSN(8, gate=1, fusion=3),
+        PublishedASSN(8, gate=1, widths=[8, 8, 4, 4, 4, 4]),
     ],
     ids=lambda module: type(module).__name__,
 )

@@ -44,6 +44,14 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "no_first_block": (
         "model=featherface_v1", "model.preset=v1_376344", "+model.first_block=false",
     ),
+    "enhanced_drawn": (
+        "model=nano_b_enhanced", "model.context_pointwise=true", "model.semantic_all_levels=true",
+        "model.semantic_fused_gate=true",
+    ),
+    "nano_b_pointwise_shared": (
+        "model=nano_b", "model.context_pointwise=true", "model.shared_heads=true",
+    ),
+    "enhanced_published_assn": ("model=nano_b_enhanced", "model.assn_published=true"),
 }  # fmt: skip
 """Name -> what is typed. New ones go to the end: the place of a network decides its seeds."""
 
