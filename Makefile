@@ -7,7 +7,7 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz docs
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ validate: $(READY) ## python -m src.validate $(ARGS), such as ARGS="checkpoint=f
 
 export: $(READY) ## python -m src.export $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.export $(ARGS)
+
+docs: $(READY) ## the documentation as a site, build/site/index.html; draws its diagrams anew
+	$(BIN)/python docs/site/build.py
 
 wheels: $(READY) ## build dist/: the package featherface, and the training framework
 	rm -rf runtime/build

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 PAGES = {
     str(file.relative_to(ROOT)): file.read_text(encoding="utf-8")
-    for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
 README = PAGES["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -47,7 +48,37 @@ def test_page_has_one_title_and_says_whom_it_is_for(page):
     assert len(re.findall(r"^# ", text, re.M)) == 1
     assert text.startswith("# ")
     assert re.match(r"(This page is for|For) ", text.split("\n\n")[1])
-    assert page == "docs/README.md" or f"({Path(page).name})" in PAGES["docs/README.md"]
+    folder = str(Path(page).parent)  # pages of docs/commands/ are listed in docs/commands.md
+    index = "docs/README.md" if folder == "docs" else f"{folder}.md"
+    link = Path(page).relative_to(Path(index).parent).as_posix()
+    assert page == index or f"({link})" in PAGES[index]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_reads_alike_on_a_forge_and_on_the_site(page):
+    """Python-Markdown wants a blank line before a list, and every table in one piece."""
+    lines = re.sub(r"```.*?```", "", PAGES[page], flags=re.S).splitlines()
+    for before, line in pairwise(lines):
+        item = r"(- |1\. )"
+        if re.match(item, line):
+            assert not before.strip() or re.match(rf"\s*{item}|  ", before), line
+    tables = re.split(r"\n(?!\|)", "\n" + "\n".join(lines))
+    for table in tables:
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        if rows:
+            assert re.fullmatch(r"[|:\- ]+", rows[1]), rows[0]
+            cells = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+            assert len(set(cells)) == 1, rows[0]
+
+
+def test_every_command_has_a_page():
+    files = {file.stem for file in CONF.glob("*.yaml")}
+    pages = {Path(page).stem for page in PAGES if page.startswith("docs/commands/")}
+    assert pages == files | {"options"}
+    for name in files:
+        page = PAGES[f"docs/commands/{name}.md"]
+        assert f"```bash\npython -m src.{name} " in page or f"\npython -m src.{name}\n" in page
+        assert f"[conf/{name}.yaml](../../conf/{name}.yaml)" in page
 
 
 # Commands
@@ -68,7 +99,7 @@ def test_command_composes(command, tmp_path, monkeypatch):
         shutil.copy(CONF / "pruning/one_shot.yaml", tmp_path / f"{file}.yaml")
     store_option_files(overrides)
     # A multirun's list is one value per job: the first stands for all.
-    overrides = [re.sub(r"^([\w./]+=[^\[,]+),.*$", r"\1", o) for o in overrides]
+    overrides = [re.sub(r"^([\w./]+=[^\[{,]+),.*$", r"\1", o) for o in overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         compose(module.removeprefix("src."), overrides)
 
@@ -76,7 +107,7 @@ def test_command_composes(command, tmp_path, monkeypatch):
 def test_other_commands_of_blocks_are_known():
     known = (
         "python -m src.", "make", "export ", "source ", "optuna-dashboard ", "PYTHON=",
-        "pip install ", "featherface ", "featherface-train ", "curl ",
+        "pip install ", "featherface ", "featherface-train ", "curl ", "torchrun ",
     )  # fmt: skip
     lines = [line for block in BLOCKS.values() for line in block.splitlines() if line.strip()]
     assert not [line for line in lines if not line.startswith(known)]
@@ -184,6 +215,7 @@ def _is_file_or_code(name: str) -> bool:
         "onnx",
         "png",
         "pth",
+        "svg",
         "txt",
         "yaml",
     )
