@@ -24,6 +24,7 @@ const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox"] 
 const page = await browser.newPage();
 const result = { pages: 0, elsewhere: [], errors: [], wide: [], small: [] };
 let name = "";
+await page.evaluateOnNewDocument(() => localStorage.clear()); // as who comes for the first time
 page.on("console", (m) => m.type() === "error" && result.errors.push(`${name}: ${m.text()}`));
 page.on("pageerror", (error) => result.errors.push(`${name}: ${error}`));
 page.on("request", (request) => {
@@ -48,6 +49,10 @@ for (name of names.filter((each) => each.endsWith(".html") && each !== "404.html
     await page.setViewport({ width, height: 900 });
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     await page.goto(url + name, { waitUntil: "load" });
+    const dark = await page.evaluate(
+      () => document.body.getAttribute("data-md-color-scheme") === "slate",
+    );
+    if (dark !== (scheme === "dark")) result.errors.push(`${name}: ${scheme} is not shown`);
     const over = await page.evaluate(
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
     );

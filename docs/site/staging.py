@@ -58,7 +58,7 @@ def page(file: Path, places: dict[Path, str], folder: Path) -> str:
             way = os.path.relpath(places[target], here)
             return f"[{text}]({way}{'#' * bool(anchor)}{anchor})"
         if target.suffix == ".svg" and shown:
-            return f'<div class="diagram" tabindex="0">{_drawing(target)}</div>'
+            return _figure(target, text)
         if shown:
             copy = folder / target.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +125,13 @@ def _rows(page: Path, text: str) -> list[tuple[str, Path]]:
     ]
 
 
-def _drawing(file: Path) -> str:
+def _figure(file: Path, caption: str) -> str:
     """An SVG as part of a page, in one line: an empty one would end the HTML."""
-    return file.read_text(encoding="utf-8").replace("\n", "")
+    drawing = file.read_text(encoding="utf-8").replace("\n", "")
+    return (
+        f'<figure class="diagram"><div tabindex="0">{drawing}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
 
 
 def _settings(found: re.Match[str]) -> str:
