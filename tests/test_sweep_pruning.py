@@ -78,6 +78,17 @@ def test_recovery_counts(run):
     assert run("recovery.steps=0", folder="none")["objective"] != run()["objective"]
 
 
+@pytest.mark.slow
+def test_trials_recover_with_a_teacher(run, weights, tmp_path):
+    """The teacher changes what a network learns, and not what is measured: the labels' loss."""
+    taught = ["kd=weighted", f"kd.teacher={weights}"]
+    alone, with_teacher = run(folder="alone"), run(*taught, folder="taught")
+    assert with_teacher["objective"] != alone["objective"]
+    assert with_teacher["attributes"]["widths"] == alone["attributes"]["widths"]
+    untrained = [run(*kd, "recovery.steps=0", folder=f"{len(kd)}") for kd in ([], taught)]
+    assert untrained[0]["objective"] == untrained[1]["objective"]
+
+
 class Killed(Exception):
     pass
 
