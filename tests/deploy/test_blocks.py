@@ -16,7 +16,7 @@ from src.deploy.executorch_file import ExecuTorchNetwork, executorch_of
 from src.deploy.ncnn_file import NcnnNetwork, write_ncnn
 from src.deploy.onnx_file import onnx_of
 from src.deploy.onnx_runtime import FORMAT, PREFIX
-from src.models.assn import ASSN
+from src.models.assn import ASSN, PublishedASSN
 from src.models.attention import CBAM, SharedCBAM
 from src.models.contexts import SSH, ChannelMixer, ConvContext, DeformableSSH, SSHWidths
 from src.models.decoupling import ScaleDecoupling
@@ -57,8 +57,13 @@ BLOCKS = {
     "decoupling": lambda: ScaleDecoupling(C, hidden=2),
     "deep evidence": lambda: ScaleDecoupling(C, hidden=2, deep_channels=C),
     "semantic": lambda: SemanticEnhancement(C, dictionary=4, hidden=[2] * 3),
+    "semantic as drawn": lambda: SemanticEnhancement(
+        C, dictionary=4, hidden=[2] * 3, all_levels=True, fused_gate=True
+    ),
     "ASSN": lambda: ASSN(C, gate=2, fusion=3),
+    "published ASSN": lambda: PublishedASSN(C, gate=2, widths=[C, C, 4, 4, 4, 4]),
     "SSH": lambda: each(lambda: SSH(C, WIDTHS, groups=2)),
+    "SSH with a 1x1": lambda: each(lambda: SSH(C, SSHWidths.dense(C, pointwise=True), groups=2)),
     "deformable SSH": lambda: PerLevel([DeformableSSH(C, WIDTHS), nn.Identity(), nn.Identity()]),
     "3x3 context": lambda: each(lambda: ConvContext(C, C)),
     "mixer": lambda: each(lambda: ChannelMixer(C, reduce=4, expand=C)),
