@@ -7,7 +7,8 @@ ARGS   ?=
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz docs
+.DELETE_ON_ERROR:
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz docs notebooks
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +94,14 @@ check-data: $(READY) ## python -m src.check_data $(ARGS), such as ARGS="data=wid
 
 benchmark: $(READY) ## time the evaluator, the data pipeline and the network
 	$(BIN)/python -m src.benchmark $(ARGS)
+
+NOTEBOOKS := $(patsubst %.py,outputs/%.ipynb,$(wildcard notebooks/*.py))
+notebooks: $(NOTEBOOKS) ## run the notebooks into outputs/notebooks/, with their pictures; minutes
+
+outputs/notebooks/%.ipynb: notebooks/%.py | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/jupytext --to ipynb --output $@ $<
+	$(BIN)/jupyter execute --inplace $@
 
 validate: $(READY) ## python -m src.validate $(ARGS), such as ARGS="checkpoint=flagship"
 	$(BIN)/python -m src.validate $(ARGS)
