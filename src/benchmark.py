@@ -3,7 +3,8 @@
 Times networks, checkpoints and exported files side by side, decoding with suppression, the data
 pipeline and the evaluator, and where the time of a training step goes. A round times each of them
 once, so that a machine that slows down slows all of them; the table has medians, ``benchmark.json``
-every sample, ``benchmark.png`` the networks.
+every sample, ``benchmark.png`` the networks. ``what=detectors`` compares whole detectors, of every
+format and of other projects: see :mod:`src.contest`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from src.cli import command
 from src.cli.composed import composed_command, typed
 from src.cli.settings import check_types
 from src.cli.targets import instantiate
-from src.deploy import SUFFIX, OnnxNetwork
+from src.contest.entry import read_entries
+from src.contest.picture import draw_contest
+from src.contest.run import contest
+from src.contest.tables import flat, method, results_table, write_csv
+from src.data.datamodule import FaceDataModule
+from src.deploy import FORMATS, SUFFIX, OnnxNetwork
 from src.detection.decoding import Decoder
 from src.evaluation import wider_ap
 from src.models import FaceDetector, build_model, featherface_v1
@@ -46,7 +52,7 @@ log = logging.getLogger(__name__)
 _MOST_PARAMETERS = 10_000_000
 """Of a network that is built because a small file says that it is one."""
 
-WHAT = ("network", "decoding", "data", "evaluator", "training")
+WHAT = ("network", "decoding", "data", "evaluator", "training", "detectors")
 """Kinds of rows."""
 
 
@@ -96,12 +102,15 @@ def benchmark(config: DictConfig, folder: Path) -> dict[str, Any]:
         "device": f"{device}, {device_name(device)}", "threads": config.threads,
         "revision": revision(), "rows": rows,
     }  # fmt: skip
+    if "detectors" in wanted:
+        results["detectors"] = detector_rows(config, folder, paths, sizes)
     write_json(folder / "benchmark.json", results)
     drawn = [row for row in rows if row["kind"] == "network"]
     if drawn:
         draw_times(drawn, folder / "benchmark.png")
-    log.info("%s; threads: %d; medians of %d rounds\n%s",
-             results["device"], config.threads, config.rounds, table(rows))  # fmt: skip
+    if rows:
+        log.info("%s; threads: %d; medians of %d rounds\n%s",
+                 results["device"], config.threads, config.rounds, table(rows))  # fmt: skip
     log.info("run folder: %s", folder)
     return results
 
@@ -114,6 +123,12 @@ def load_networks(paths: Sequence[str], threads: int, device: torch.device) -> l
 
 
 def _load(path: str, threads: int, device: torch.device) -> Network:
+    others = [suffix for form in FORMATS.values() for suffix in form.suffixes if suffix != SUFFIX]
+    if path.endswith((*others, ".yaml", ".yml")):
+        raise ValueError(
+            f"expected checkpoints and {SUFFIX} files of src.export for what=network, got {path}; "
+            "set what=detectors"
+        )
     if Path(path).suffix != SUFFIX:
         model = checkpoint.load(path).model
         return _eager({"what": path, "bytes": checkpoint.find(path).stat().st_size}, model, device)
@@ -168,6 +183,55 @@ def network_jobs(
         outputs = plausible_outputs(model, torch.from_numpy(image).to(device))
         row = {"kind": "decoding", "what": "decoding and suppression", "size": size, "images": 1}
         yield row, _synchronised(device, partial(decoder, outputs, model.priors, size, size))
+
+
+def detector_rows(
+    config: DictConfig, folder: Path, paths: Sequence[str], sizes: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Whole detectors side by side; writes ``detectors.md``, ``detectors.csv``, ``detectors.png``.
+
+    Args:
+        config: of the command.
+        folder: for the files.
+        paths: of the detectors.
+        sizes: of the images that are timed, pixels.
+    """
+    if not paths:
+        raise ValueError(
+            "expected at least one detector for what=detectors, got none; set "
+            "checkpoints=[FILE,FILE]"
+        )
+    if config.device not in (None, "cpu"):
+        raise ValueError(
+            f"expected device=cpu for what=detectors, whose runtimes are those of the CPU, got "
+            f"{config.device}"
+        )
+    entries = read_entries(paths)
+    data: FaceDataModule = instantiate(config.data, _convert_="all")
+    data.prepare_data()
+    data.setup("validate")
+    annotations = data.val_annotations
+    faces = data.truth() if config.measure_ap else {}
+    results = contest(
+        entries, [each.path for each in annotations[: config.num_images]], sizes,
+        instantiate(config.decoder), threads=config.threads, rounds=config.rounds,
+        truth={each.name: (each.path, faces[each.name]) for each in annotations if faces} or None,
+    )  # fmt: skip
+    shown = method(
+        results, device=device_name(torch.device("cpu")), threads=config.threads,
+        rounds=config.rounds, revision=revision(),
+        data=f"{len(annotations)} images of {config.data.root}",
+    )  # fmt: skip
+    lines = f"{results_table(results)}\n\n{shown}\n"
+    (folder / "detectors.md").write_text(lines, encoding="utf-8")
+    write_csv(results, folder / "detectors.csv")
+    draw_contest(results, folder / "detectors.png")
+    log.info("%s", lines)
+    return [
+        {**flat(each), "network_seconds": list(each.network.seconds),
+         "image_to_faces_seconds": list(each.whole.seconds)}
+        for each in results
+    ]  # fmt: skip
 
 
 def data_job(config: DictConfig) -> Job:

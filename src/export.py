@@ -26,13 +26,12 @@ from src.deploy import (
     PRECISIONS,
     Difference,
     Expected,
-    Exported,
     ExportOptions,
     Format,
-    average_precision,
     differences,
     expected,
 )
+from src.deploy.accuracy import Exported, average_precision
 from src.images.files import IMAGE_SUFFIXES, read_image
 from src.models import FaceDetector
 from src.report.progress import tracked, waiting
@@ -91,8 +90,8 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
         found, unread = _compared(form, partial, wanted, config)
         if options.precision != "fp32":
             ap = _accuracy(model, form, Path(beside) / "raw", options, data)
-        size = sum(part.stat().st_size for part in _parts(partial, form))
-        for part in reversed(_parts(partial, form)):  # the one that is named comes last
+        size = sum(part.stat().st_size for part in form.parts(partial))
+        for part in reversed(form.parts(partial)):  # the one that is named comes last
             os.replace(part, file.with_name(part.name))
     results = {
         "file": str(file), "bytes": size, "checkpoint": config.checkpoint,
@@ -167,12 +166,6 @@ def _accuracy(
         "checkpoint": average_precision(model, data),
         options.precision: average_precision(Exported(network, model.priors), data),
     }
-
-
-def _parts(file: Path, form: Format) -> list[Path]:
-    """All files that ``file`` consists of, itself first."""
-    stem = file.name.removesuffix(form.suffixes[0])
-    return [file.with_name(stem + suffix) for suffix in form.suffixes]
 
 
 def _file(config: DictConfig, folder: Path) -> Path:

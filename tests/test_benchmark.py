@@ -184,7 +184,7 @@ def test_wrong_numbers(option, sentence, complaint):
 def test_nothing_of_the_kind(option, complaint):
     found = complaint(option)
     assert found.startswith(
-        "expected what to be some of network, decoding, data, evaluator, training; got ["
+        "expected what to be some of network, decoding, data, evaluator, training, detectors; got ["
     )
 
 

@@ -1,6 +1,5 @@
 """Networks in files that run without this package, and how far they are from ours."""
 
-from src.deploy.accuracy import Exported, average_precision
 from src.deploy.formats import FORMATS, Format, Reader
 from src.deploy.onnx_file import export_onnx
 from src.deploy.onnx_runtime import OnnxNetwork
@@ -17,12 +16,10 @@ __all__ = [
     "Difference",
     "Expected",
     "ExportOptions",
-    "Exported",
     "Format",
     "Network",
     "OnnxNetwork",
     "Reader",
-    "average_precision",
     "differences",
     "expected",
     "export_onnx",

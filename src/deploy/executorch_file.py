@@ -42,7 +42,7 @@ class ExecuTorchNetwork:
             raise ValueError(f"ExecuTorch cannot read {path}: {error}") from None
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        images = torch.from_numpy(pixels.astype(np.float32)).split(1)
+        images = torch.from_numpy(pixels.astype(np.float32, copy=False)).split(1)
         try:
             # Copied: the next image is computed in the same memory.
             found = [[v.clone() for v in self._method.execute([image])] for image in images]

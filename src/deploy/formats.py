@@ -9,7 +9,7 @@ from typing import NamedTuple
 from src.deploy.executorch_file import LARGEST, ExecuTorchNetwork, export_executorch
 from src.deploy.ncnn_file import NcnnNetwork, export_ncnn
 from src.deploy.onnx_file import export_onnx
-from src.deploy.onnx_runtime import OnnxNetwork
+from src.deploy.onnx_runtime import OnnxFile
 from src.deploy.opencv_runtime import OpenCVNetwork
 from src.deploy.openvino_file import OpenVinoNetwork, export_openvino
 from src.deploy.options import ExportOptions
@@ -17,7 +17,7 @@ from src.deploy.runtime import Network, check_installed, is_installed
 from src.deploy.torch_files import TorchNetwork, export_pt2, export_torchscript
 from src.models import FaceDetector
 
-Load = Callable[[Path, Sequence[str]], Network]
+Open = Callable[[Path, Sequence[str], int], Network]
 
 
 class Reader(NamedTuple):
@@ -26,12 +26,23 @@ class Reader(NamedTuple):
     name: str
     package: str
     """The module that it is in."""
-    load: Load
-    """Takes the file and the names of its outputs."""
+    open: Open
+    """Takes the file, the names of its outputs and a number of threads."""
 
     @property
     def installed(self) -> bool:
         return is_installed(self.package)
+
+    def load(self, file: Path, outputs: Sequence[str], *, threads: int = 1) -> Network:
+        """The network of a file.
+
+        Args:
+            file: of this format; where it has several parts, the first.
+            outputs: their names, in the order of the file.
+            threads: of it alone, where the runtime has such; PyTorch, OpenCV and ExecuTorch go by
+                what the process is set to.
+        """
+        return self.open(file, outputs, threads)
 
 
 class Format(NamedTuple):
@@ -53,6 +64,11 @@ class Format(NamedTuple):
     precisions: tuple[str, ...] = ("fp32",)
     largest: int | None = None
     """Longest side of an image, pixels; None: any."""
+
+    def parts(self, file: Path) -> list[Path]:
+        """All files that ``file`` consists of, itself first."""
+        stem = file.name.removesuffix(self.suffixes[0])
+        return [file.with_name(stem + suffix) for suffix in self.suffixes]
 
     def require(self) -> None:
         """Raise a ValueError if a package is missing."""
@@ -77,17 +93,25 @@ class Format(NamedTuple):
         return value in self.precisions if name == "precision" else getattr(self, name)
 
 
-_OPENVINO = Reader("OpenVINO", "openvino", OpenVinoNetwork)
-_TORCH = Reader("PyTorch", "torch", TorchNetwork)
+_OPENVINO = Reader(
+    "OpenVINO", "openvino", lambda file, outputs, n: OpenVinoNetwork(file, outputs, threads=n)
+)
+_TORCH = Reader("PyTorch", "torch", lambda file, outputs, _: TorchNetwork(file, outputs))
+
+
+def _executorch(file: Path, outputs: Sequence[str], threads: int) -> Network:
+    return ExecuTorchNetwork(file, outputs)
+
+
 _EVERY = ("fp32", "fp16", "int8")
 
 FORMATS = {
     "onnx": Format(
         (".onnx",), export_onnx,
         (
-            Reader("ONNX Runtime", "onnxruntime", lambda path, outputs: OnnxNetwork(path)),
+            Reader("ONNX Runtime", "onnxruntime", lambda file, _, n: OnnxFile(file, threads=n)),
             _OPENVINO,
-            Reader("OpenCV", "cv2", OpenCVNetwork),
+            Reader("OpenCV", "cv2", lambda file, outputs, _: OpenCVNetwork(file, outputs)),
         ),
         packages=("onnx", "onnxscript", "onnxruntime"),
         decode=True, nms=True, precisions=_EVERY,
@@ -98,11 +122,13 @@ FORMATS = {
         decode=True, nms=True, precisions=_EVERY,
     ),
     "ncnn": Format(
-        (".ncnn.param", ".ncnn.bin"), export_ncnn, (Reader("ncnn", "ncnn", NcnnNetwork),),
+        (".ncnn.param", ".ncnn.bin"), export_ncnn,
+        (Reader("ncnn", "ncnn", lambda file, names, n: NcnnNetwork(file, names, threads=n)),),
         packages=("ncnn", "pnnx"), extra="ncnn", precisions=("fp32", "fp16"),
     ),
     "executorch": Format(
-        (".pte",), export_executorch, (Reader("ExecuTorch", "executorch", ExecuTorchNetwork),),
+        (".pte",), export_executorch,
+        (Reader("ExecuTorch", "executorch", _executorch),),
         packages=("executorch",), extra="executorch", largest=LARGEST,
     ),
     "pt2": Format((".pt2",), export_pt2, (_TORCH,), decode=True),

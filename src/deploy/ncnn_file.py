@@ -45,7 +45,7 @@ class NcnnNetwork:
             raise ValueError(f"ncnn cannot read {path}: an operator that it lacks")
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        images = [self._image(image) for image in pixels.astype(np.float32)]
+        images = [self._image(image) for image in pixels.astype(np.float32, copy=False)]
         return {
             name: np.stack(values)
             for name, values in zip(self.outputs, zip(*images, strict=True), strict=True)

@@ -1,14 +1,14 @@
-"""Exported files run by ONNX Runtime."""
+"""ONNX files run by ONNX Runtime: exported ones, and those of others."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from src.deploy.graph import INPUT
 from src.deploy.runtime import require
 
 FORMAT = 1
@@ -16,16 +16,15 @@ PREFIX = "featherface."
 """What our names in the metadata of a file begin with."""
 
 
-class OnnxNetwork:
-    """An exported network on the CPU: ``OnnxNetwork(path)(pixels)``.
+class OnnxFile:
+    """An ONNX file of one input on the CPU: ``OnnxFile(path)(pixels)``.
 
     Args:
-        path: written by ``src.export``.
+        path: of the file.
         threads: that one operator may use; operators run one after another.
 
     Attributes:
-        metadata: ``model``, ``parameters``, ``decode``, ``priors``, ``revision``; see
-            :func:`src.deploy.export_onnx`.
+        properties: its metadata, as text.
 
     Raises:
         FileNotFoundError: no such file.
@@ -53,39 +52,65 @@ class OnnxNetwork:
                 f"a damaged {path} or one of a newer opset; export it again with opset=20"
             ) from None
         try:
-            found = self._session.get_modelmeta().custom_metadata_map
+            self.properties: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+            self._input = self._session.get_inputs()[0].name
             self._names = [output.name for output in self._session.get_outputs()]
         except UnicodeDecodeError:
             raise ValueError(
                 f"expected names and metadata in UTF-8 in {path}, got others; export the "
                 "checkpoint again"
             ) from None
-        self.metadata: dict[str, Any] = {}
-        for name in (name for name in found if name.startswith(PREFIX)):
-            try:
-                self.metadata[name.removeprefix(PREFIX)] = json.loads(found[name])
-            except (ValueError, RecursionError):
-                raise ValueError(
-                    f"expected JSON as metadata {name} in {path}, got {found[name][:60]!r}; export "
-                    "the checkpoint again"
-                ) from None
-        if self.metadata.get("format") != FORMAT:
-            raise ValueError(
-                f"expected an ONNX file of src.export, format {FORMAT}, got format "
-                f"{self.metadata.get('format')} in {path}; export the checkpoint again"
-            )
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Outputs by name for BGR pixels [B, 3, H, W], 0 to 255, of any type.
+        """Outputs by name for pixels of any type, in the order of axes that the file wants.
 
         Raises:
             ValueError: images of another shape.
         """
         try:
-            values = self._session.run(None, {INPUT: pixels.astype(np.float32)})
+            values = self._session.run(None, {self._input: pixels.astype(np.float32, copy=False)})
         except Exception as error:  # as above
             reason = str(error).splitlines()[0]
             raise ValueError(
                 f"expected {self.path} to take pixels of shape {pixels.shape}, got: {reason}"
             ) from None
         return dict(zip(self._names, values, strict=True))
+
+
+class OnnxNetwork(OnnxFile):
+    """An exported network: an :class:`OnnxFile` written by ``src.export``.
+
+    Attributes:
+        metadata: ``model``, ``parameters``, ``decode``, ``priors``, ``revision``; see
+            :func:`src.deploy.export_onnx`.
+
+    Raises:
+        ValueError: a file of somebody else.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+        super().__init__(path, threads=threads)
+        self.metadata = described(self.properties, self.path)
+        if self.metadata.get("format") != FORMAT:
+            raise ValueError(
+                f"expected an ONNX file of src.export, format {FORMAT}, got format "
+                f"{self.metadata.get('format')} in {path}; export the checkpoint again"
+            )
+
+
+def described(properties: Mapping[str, str], path: str | Path) -> dict[str, Any]:
+    """What a file of ``src.export`` says of itself; nothing in a file of somebody else.
+
+    Raises:
+        ValueError: a value that is no JSON.
+    """
+    metadata: dict[str, Any] = {}
+    for name in (name for name in properties if name.startswith(PREFIX)):
+        try:
+            metadata[name.removeprefix(PREFIX)] = json.loads(properties[name])
+        except (ValueError, RecursionError):
+            raise ValueError(
+                f"expected JSON as metadata {name} in {path}, got {properties[name][:60]!r}; "
+                "export the checkpoint again"
+            ) from None
+    return metadata

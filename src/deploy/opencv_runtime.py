@@ -8,8 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.deploy.graph import INPUT
-
 
 class OpenCVNetwork:
     """An ONNX file: ``OpenCVNetwork(path, outputs)(pixels)``.
@@ -30,7 +28,7 @@ class OpenCVNetwork:
             raise ValueError(f"OpenCV {cv2.__version__} cannot read {path}: {error.err}") from None
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        self._net.setInput(pixels.astype(np.float32), INPUT)
+        self._net.setInput(pixels.astype(np.float32, copy=False))
         try:
             values = self._net.forward(self.outputs)
         except cv2.error as error:

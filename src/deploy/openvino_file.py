@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from src.deploy.onnx_file import export_onnx
-from src.deploy.onnx_runtime import PREFIX
+from src.deploy.onnx_runtime import PREFIX, described
 from src.deploy.options import ExportOptions
 from src.deploy.runtime import require
 from src.models import FaceDetector
@@ -42,7 +42,7 @@ class OpenVinoNetwork:
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         try:
-            values = self._network(pixels.astype(np.float32))
+            values = self._network(pixels.astype(np.float32, copy=False))
         except RuntimeError as error:
             raise ValueError(f"OpenVINO cannot run it: {_reason(error)}") from None
         return dict(zip(self.outputs, [np.array(v) for v in values.values()], strict=True))
@@ -64,6 +64,23 @@ def export_openvino(model: FaceDetector, path: Path, options: ExportOptions) -> 
         network.set_rt_info(item.value, ["featherface", item.key.removeprefix(PREFIX)])
     openvino.save_model(network, path, compress_to_fp16=half)
     between.unlink()
+
+
+def openvino_facts(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """Names of the outputs of a file, and what ``src.export`` wrote about it, if it did.
+
+    Raises:
+        ValueError: openvino is missing or cannot read the file.
+    """
+    openvino = _openvino()
+    try:
+        network = openvino.Core().read_model(path)
+        ours = network.has_rt_info(["featherface"])
+        said = network.get_rt_info(["featherface"]).value if ours else {}
+    except RuntimeError as error:
+        raise ValueError(f"OpenVINO cannot read {path}: {_reason(error)}") from None
+    properties = {PREFIX + name: str(value) for name, value in said.items()}
+    return [output.get_any_name() for output in network.outputs], described(properties, path)
 
 
 def _openvino() -> Any:

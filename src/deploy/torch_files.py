@@ -18,7 +18,7 @@ from src.models import FaceDetector
 
 
 class TorchNetwork:
-    """A file of either kind, just written by this module: reading one runs what is in it.
+    """A file of either kind, written by this module: reading one runs what is in it.
 
     Args:
         path: of the file.
@@ -36,7 +36,7 @@ class TorchNetwork:
 
     @torch.no_grad()
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        values = self._network(torch.from_numpy(pixels.astype(np.float32)))
+        values = self._network(torch.from_numpy(pixels.astype(np.float32, copy=False)))
         return {name: v.numpy() for name, v in zip(self.outputs, values, strict=True)}
 
 

@@ -60,10 +60,10 @@ class Decoder:
                 "expected finite scores, got others from the network; its training diverged, "
                 "choose an earlier checkpoint"
             )
-        scores, index = _best(scores, self.score_threshold, self.top_k)
+        scores, index = best(scores, self.score_threshold, self.top_k)
         priors = priors_for(spec, (height, width), scores.device).boxes_cxcywh[index]
-        deltas = _take(outputs.deltas, index).float()
-        offsets = _take(outputs.landmarks, index).float()
+        deltas = take(outputs.deltas, index).float()
+        offsets = take(outputs.landmarks, index).float()
         return Candidates(
             decode_boxes(deltas, priors, spec.variances),
             scores,
@@ -86,7 +86,7 @@ class Decoder:
         return self.suppress(self.candidates(outputs, spec, height, width))
 
 
-def _best(scores: Tensor, threshold: float, top_k: int) -> tuple[Tensor, Tensor]:
+def best(scores: Tensor, threshold: float, top_k: int) -> tuple[Tensor, Tensor]:
     """Scores above the threshold, best first (ties: the first prior), and whose they are.
 
     scores [B, P] -> ([B, K], [B, K] int64), K of the fullest image; padding is score 0, prior 0.
@@ -100,21 +100,21 @@ def _best(scores: Tensor, threshold: float, top_k: int) -> tuple[Tensor, Tensor]
     width = min(int(counts.max()), top_k) if len(scores) else 0
     kept = rank < width
     place = image[kept], rank[kept]
-    best = scores.new_zeros(len(scores), width)
-    best[place] = passed[by_image][kept]
-    index = torch.zeros_like(best, dtype=torch.int64)
+    chosen = scores.new_zeros(len(scores), width)
+    chosen[place] = passed[by_image][kept]
+    index = torch.zeros_like(chosen, dtype=torch.int64)
     index[place] = prior[order][by_image][kept]
-    return best, index
+    return chosen, index
 
 
 def merge(parts: list[Candidates]) -> Candidates:
     """Candidates of several views of the same images as one set, best first."""
     boxes, scores, landmarks = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
     scores, order = scores.sort(dim=1, descending=True, stable=True)
-    points = _take(landmarks.flatten(2), order).unflatten(-1, (NUM_LANDMARKS, 2))
-    return Candidates(_take(boxes, order), scores, points)
+    points = take(landmarks.flatten(2), order).unflatten(-1, (NUM_LANDMARKS, 2))
+    return Candidates(take(boxes, order), scores, points)
 
 
-def _take(rows: Tensor, index: Tensor) -> Tensor:
+def take(rows: Tensor, index: Tensor) -> Tensor:
     """rows [B, P, k], index [B, K] -> [B, K, k]."""
     return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))
