@@ -102,10 +102,10 @@ class _Recorder(TorchFunctionMode):
         lines = [*_describe(module), name]
         lines += [_shape(tensor) for tensor in tensors[:3]]
         size = sum(p.numel() for p in module.parameters() if id(p) not in self._counted)
-        if any(id(p) in self._counted for p in module.parameters()):
-            lines.append("the same weights again")
-        elif size:
+        if size:  # of those that stand in no box yet
             lines.append(f"{size:,} parameters")
+        elif any(True for _ in module.parameters()):
+            lines.append("the same weights again")
         self._counted |= {id(p) for p in module.parameters()}
         self._add(name, tuple(lines), "module", self._makers_of(inputs), tensors)
 
