@@ -29,6 +29,7 @@ from src.cli.settings import check_types, declared, refuse
 from src.cli.targets import instantiate
 from src.data.fingerprint import data_fingerprint
 from src.runs.files import write_json
+from src.runs.locks import alone_in
 from src.runs.nested import flatten, is_below
 from src.runs.processes import check_one_device
 from src.search.choice import choose
@@ -149,7 +150,8 @@ class Sweep:
                 if not self.trials.others_at_work():
                     break
                 time.sleep(POLL)
-        return self._conclude()
+        with alone_in(self.folder):  # workers that end together write the same files
+            return self._conclude()
 
     def _launch(self, launcher: Launcher, trials: Sequence[Trial], progress: Progress) -> None:
         """Run jobs whose numbers follow each other, and record what came of them."""

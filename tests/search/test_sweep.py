@@ -216,6 +216,22 @@ def test_hopeless_trials_are_given_up(run):
     assert trials()[results["best"]].state == TrialState.COMPLETE
 
 
+def test_workers_that_end_together_write_one_after_another(run, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    written = []
+
+    def write(path, *args, **options):
+        handle = os.open(path.parent, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+        written.append(path.name)
+
+    monkeypatch.setattr("src.search.sweep.write_best", write)
+    run(bowl, "hydra.sweeper.n_trials=1")
+    assert written == ["best.yaml"]
+
+
 def test_nobody_listens_without_a_pruner(run):
     run(lambda config: float(watcher() is None), "hydra.sweeper.n_trials=1")
     assert trials()[0].values == [1.0]
