@@ -50,7 +50,7 @@ class _ScaleSequence(nn.Module):
 
 
 class ASSN(_ScaleSequence):
-    """Attention-based scale sequence network (Lee, Kim, Heliyon 10(12), e32931, 2024) for small faces.
+    """Attention-based scale sequence network (Lee, Kim, Heliyon 10(12), 2024), for small faces.
 
     Published: P3' = (sigmoid(MLP(mean)) + sigmoid(MLP(max))) P3; Ms = sigmoid(BN(conv 7x7)) of its
     channel mean and max; P4 and P5, projected to P3's channels and upsampled, join P3' as a
