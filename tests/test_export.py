@@ -97,7 +97,7 @@ def test_a_folder_and_the_name_of_the_checkpoint(fabricated, weights, tmp_path):
     assert len(fabricated[1][0]) == 4
 
 
-def refuse(path, outputs):
+def refuse(path, outputs, threads):
     raise ValueError(f"it cannot read {path}")
 
 
@@ -105,7 +105,7 @@ def test_a_runtime_that_cannot_read_the_file_is_named(
     fabricated, weights, photo, tmp_path, caplog, monkeypatch
 ):
     first, other = FORMATS["onnx"].readers
-    readers = (first, other._replace(load=refuse))
+    readers = (first, other._replace(open=refuse))
     monkeypatch.setitem(FORMATS, "onnx", FORMATS["onnx"]._replace(readers=readers))
     with composed("export", tmp_path / "run", f"checkpoint={weights}", f"source={photo}") as config:
         results = src.export.export(config, tmp_path / "run")
@@ -116,7 +116,7 @@ def test_a_runtime_that_cannot_read_the_file_is_named(
 
 def test_the_runtime_of_a_format_must_read_its_files(fabricated, complaint, photo, monkeypatch):
     first, other = FORMATS["onnx"].readers
-    readers = (first._replace(load=refuse), other)
+    readers = (first._replace(open=refuse), other)
     monkeypatch.setitem(FORMATS, "onnx", FORMATS["onnx"]._replace(readers=readers))
     assert complaint(f"source={photo}").startswith("it cannot read")
 
@@ -127,7 +127,7 @@ def test_files_of_two_parts_and_what_differs_between_them(weights, photo, tmp_pa
         path.with_name(path.name.replace(".param", ".bin")).write_bytes(b"weights")
 
     form = FORMATS["ncnn"]._replace(write=write, packages=(), readers=(
-        Reader("ncnn", "cv2", lambda path, outputs: lambda pixels: {}),
+        Reader("ncnn", "cv2", lambda path, outputs, threads: lambda pixels: {}),
     ))  # fmt: skip
     monkeypatch.setitem(FORMATS, "ncnn", form)
     monkeypatch.setattr(src.export, "differences", lambda network, batches: {})
