@@ -84,8 +84,11 @@ def test_every_format_finds_the_same(name, kind, weights, image, tmp_path):
         assert entry.runtime == reader.name
         assert entry.bytes == sum(each.stat().st_size for each in form.parts(file))
         found = Contender(entry, DECODER)(image)
+        # Scores that are equal but for rounding may change places.
+        row = torch.cdist(found.boxes, wanted.boxes).argmin(dim=1)
+        assert row.sort().values.equal(torch.arange(len(wanted.boxes)))
         for a, b in zip(found, wanted, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-2)
+            torch.testing.assert_close(a, b[row], rtol=1e-3, atol=1e-2)
 
 
 def test_what_a_graph_tells(tmp_path):
