@@ -22,10 +22,11 @@ from torch import Tensor
 
 from src.detection.decoding import Candidates, Decoder, best, take
 from src.detection.priors import PriorSpec, feature_shapes
+from src.detection.yunet import KINDS as YUNET
+from src.detection.yunet import yunet_rows
 from src.types import NUM_LANDMARKS, Detections, Outputs
 
 KINDS = ("raw", "boxes", "faces", "yunet")
-_YUNET = ("cls", "obj", "bbox", "kps")
 _SURE = 1e-3
 """How far probabilities of a row are from 1 together."""
 
@@ -96,7 +97,8 @@ def detections(
         )
     else:
         if meaning.kind == "yunet":
-            boxes, scores, landmarks = _yunet_rows(tensors, meaning.strides, height, width)
+            boxes, scores, landmarks = yunet_rows(tensors, meaning.strides, height, width)
+            scores = scores.sqrt()  # as YuNet's own program gives them out
         else:
             boxes, scores = tensors["boxes"], tensors["scores"].reshape(1, -1)
             landmarks = tensors.get("landmarks", _no_landmarks(boxes)).reshape(1, -1, 10)
@@ -134,44 +136,14 @@ def _no_landmarks(boxes: Tensor) -> Tensor:
     return boxes.new_zeros(*boxes.shape[:-1], 2 * NUM_LANDMARKS)
 
 
-def _yunet_rows(
-    tensors: Mapping[str, Tensor], strides: tuple[int, ...], height: int, width: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes [1, P, 4], scores [1, P] and landmarks [1, P, 10] of all levels, pixels.
-
-    Source: FaceDetectorYN of OpenCV (modules/objdetect/src/face_detect.cpp): centres are offsets
-    from the corner of a cell in cells, sides are exponentials, the score is the geometric mean.
-    """
-    levels = []
-    for stride in strides:
-        rows, columns = height // stride, width // stride
-        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-        corner = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
-        box, points = tensors[f"bbox_{stride}"], tensors[f"kps_{stride}"]
-        if box.shape[1] != corner.shape[1]:
-            raise ValueError(
-                f"expected {corner.shape[1]:,} rows of bbox_{stride} for {height} x {width} "
-                f"pixels, got {box.shape[1]:,}"
-            )
-        centre, half = (box[..., :2] + corner) * stride, box[..., 2:].exp() * stride / 2
-        cls, obj = (tensors[f"{kind}_{stride}"].clamp(0, 1) for kind in ("cls", "obj"))
-        landmarks = (points + corner.repeat(1, 1, NUM_LANDMARKS)) * stride
-        levels.append(
-            (torch.cat([centre - half, centre + half], dim=-1), (cls * obj).sqrt()[..., 0],
-             landmarks)
-        )  # fmt: skip
-    boxes, scores, landmarks = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
-    return boxes, scores, landmarks
-
-
 def _yunet(outputs: Mapping[str, np.ndarray]) -> Meaning | None:
     kinds: dict[int, set[str]] = {}
     for name in outputs:
         if found := re.fullmatch(r"(cls|obj|bbox|kps)_(\d+)", name):
             kinds.setdefault(int(found[2]), set()).add(found[1])
-    if not kinds or any(each != set(_YUNET) for each in kinds.values()):
+    if not kinds or any(each != set(YUNET) for each in kinds.values()):
         return None
-    names = [f"{kind}_{stride}" for stride in kinds for kind in _YUNET]
+    names = [f"{kind}_{stride}" for stride in kinds for kind in YUNET]
     return Meaning("yunet", dict(zip(names, names, strict=True)), tuple(sorted(kinds)))
 
 

@@ -101,6 +101,15 @@ class DistanceIoUBoxes:
         return (loss / count[face]).sum() / max(len(count), 1)
 
 
+def quality_focal(margin: Tensor, quality: Tensor, beta: float) -> Tensor:
+    """|y - s|^beta BCE(z, y) with s = sigmoid(z), of margins z and qualities y of one shape.
+
+    Source: Li et al., Generalized Focal Loss (NeurIPS 2020), eq. 2.
+    """
+    wrong = (quality - margin.sigmoid()).abs() ** beta
+    return wrong * F.binary_cross_entropy_with_logits(margin, quality, reduction="none")
+
+
 @dataclass(frozen=True)
 class QualityFocalLoss:
     """sum |y - s|^beta BCE(z, y) / positives: the score learns how well its box fits.
@@ -135,7 +144,6 @@ class QualityFocalLoss:
             overlap = paired_iou(decoded_positives(outputs, matched), matched.boxes)
             quality = torch.zeros_like(margin)
             quality[matched.rows] = overlap**self.iou_power
-        wrong = (quality - margin.sigmoid()).abs() ** self.beta
-        entropy = F.binary_cross_entropy_with_logits(margin, quality, reduction="none")
         counted = matched.positive | matched.negative
-        return (wrong * entropy).where(counted, 0).sum() / max(len(matched.face), 1)
+        loss = quality_focal(margin, quality, self.beta)
+        return loss.where(counted, 0).sum() / max(len(matched.face), 1)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.detection.boxes import box_sides
 from src.detection.coding import decode_boxes
-from src.detection.iou_losses import distance_iou
+from src.detection.iou_losses import distance_iou, quality_focal
 from src.detection.objective import DetectionObjective
 from src.detection.priors import priors_for
 from src.distillation.yunet import STRIDES, Seen, YuNet
@@ -21,6 +20,8 @@ SIGN = 0.02
 """Teacher's score from which its box says which prior of a cell is meant."""
 FOREGROUND = 0.1
 """Teacher's score from which its boxes are imitated."""
+BETA = 2.0
+"""How much what is nearly right counts less, as in the supervised loss."""
 BOX_WEIGHT = 2.0
 """Of boxes beside scores, as in the supervised loss."""
 
@@ -30,7 +31,7 @@ class CellDistillation(nn.Module):
 
     L_distill is sum |t - s|^2 BCE(z, t) / sum t over all cells (t the teacher's score, z the
     student's face logit minus its background logit, s = sigmoid(z)), the quality focal loss (Li et
-    al., NeurIPS 2020, eq. 3) on soft labels, plus 2 (1 - DIoU) of the boxes where the teacher
+    al., NeurIPS 2020, eq. 2) on soft labels, plus 2 (1 - DIoU) of the boxes where the teacher
     believes in a face, weighted by its score. In a cell counts the prior whose side is nearest to
     the teacher's box, and the student's highest one where the teacher sees nothing.
 
@@ -119,6 +120,4 @@ def fitting_rows(seen: Seen, margin: Tensor, sides: Tensor, num_per_cell: int) -
 
 def soft_focal(margin: Tensor, target: Tensor) -> Tensor:
     """sum |t - s|^2 BCE(z, t) / sum t of margins and targets [B, C] -> scalar."""
-    distance = (target - margin.sigmoid()).square()
-    entropy = F.softplus(margin) - target * margin
-    return (distance * entropy).sum() / target.sum().clamp(min=1)
+    return quality_focal(margin, target, BETA).sum() / target.sum().clamp(min=1)

@@ -1,10 +1,9 @@
 """YuNet as a teacher: one prediction a cell, in an ONNX file, for students with priors.
 
-Source: Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research
-2023; the files are those of libfacedetection.train. Its classes were trained to the overlap with
-the face, as our quality focal loss trains ours, so class times objectness means what our score
-does; YuNet itself gives out the root of that. A teacher of all of WIDER FACE tells a student where
-faces of 8 to 16 pixels are seen, in every cell of every crop.
+The files are those of libfacedetection.train, see :mod:`src.detection.yunet`. Its classes were
+trained to the overlap with the face, as our quality focal loss trains ours, so class times
+objectness means what our score does. A teacher of all of WIDER FACE tells a student where faces of
+8 to 16 pixels are seen, in every cell of every crop.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from src.detection.yunet import KINDS, yunet_rows
 
 STRIDES = (8, 16, 32)
 
@@ -32,7 +33,7 @@ class YuNet:
     """A published YuNet, run by ONNX Runtime on the CPU.
 
     Args:
-        file: for images of any size and batches, with outputs ``cls_8`` to ``bbox_32``.
+        file: for images of any size and batches, with outputs ``cls_8`` to ``kps_32``.
 
     Raises:
         FileNotFoundError: no such file.
@@ -57,7 +58,7 @@ class YuNet:
             )
         except Exception as error:
             raise ValueError(f"expected an ONNX file of YuNet in {file}, got {error}") from None
-        self._names = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in STRIDES]
+        self._names = [f"{kind}_{stride}" for kind in KINDS for stride in STRIDES]
         missing = sorted(set(self._names) - {each.name for each in self._session.get_outputs()})
         if missing:
             raise ValueError(
@@ -82,27 +83,9 @@ class YuNet:
                 f"{width}x{height}; set data.image_size"
             )
         (entry,) = self._session.get_inputs()
-        outputs = self._session.run(self._names, {entry.name: pixels.float().cpu().numpy()})
-        classes, objectness, offsets = (
-            [torch.from_numpy(each) for each in outputs[begin : begin + len(STRIDES)]]
-            for begin in range(0, len(outputs), len(STRIDES))
-        )
-        scores = [
-            (c.clamp(0, 1) * o.clamp(0, 1))[..., 0]
-            for c, o in zip(classes, objectness, strict=True)
-        ]
-        boxes = [
-            _decode(each, height // stride, width // stride, stride)
-            for each, stride in zip(offsets, STRIDES, strict=True)
-        ]
-        device = pixels.device
-        return Seen(torch.cat(scores, 1).to(device), torch.cat(boxes, 1).to(device))
-
-
-def _decode(offsets: Tensor, rows: int, columns: int, stride: int) -> Tensor:
-    """Offsets [B, rows * columns, 4], in strides from a cell's corner -> corners, pixels."""
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    corners = torch.stack([x, y], dim=-1).view(-1, 2)
-    centres = (corners + offsets[..., :2]) * stride
-    halves = offsets[..., 2:].exp() * (stride / 2)
-    return torch.cat([centres - halves, centres + halves], dim=-1)
+        found = self._session.run(self._names, {entry.name: pixels.float().cpu().numpy()})
+        outputs = {
+            name: torch.from_numpy(each) for name, each in zip(self._names, found, strict=True)
+        }
+        boxes, scores, _ = yunet_rows(outputs, STRIDES, height, width)
+        return Seen(scores.to(pixels.device), boxes.to(pixels.device))
