@@ -8,8 +8,10 @@ import io
 import logging
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -75,12 +77,21 @@ EXHAUSTED = (
 
 def exhausted(error: BaseException) -> str | None:
     """The sentence for a machine that is too small; None for any other error."""
+    if isinstance(error, (EOFError, ConnectionError)) and _in_a_loader(error):
+        return EXHAUSTED[0][1]
     text = f"{type(error).__name__}: {error}"
     found = (sentence for pattern, sentence in EXHAUSTED if re.search(pattern, text))
     refused = isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno == errno.ENOMEM
     )
     return next(found, EXHAUSTED[-1][1] if refused else None)
+
+
+def _in_a_loader(error: BaseException) -> bool:
+    """Whether an error came while a batch was received: of a process that was just killed PyTorch
+    may see the closed pipe before it sees the death."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any("torch/utils/data/" in Path(f.f_code.co_filename).as_posix() for f, _ in frames)
 
 
 class _Printable(logging.Filter):
@@ -118,9 +129,10 @@ def one_sentence(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
                 raise CompactHydraException(sentence) from error
             # Another process may have said it already, or be killed for this one's end.
             process = f" in process {rank()}" if rank() else ""
-            going_on = _how_to_go_on(config) if _is_full(error) else ""
+            lost = _is_full(error) or exhausted(error) is not None
+            going_on = _how_to_go_on(config) if lost else ""
             sys.exit(f"error{process}: {sentence}{going_on}")
-        except RuntimeError as error:
+        except (RuntimeError, EOFError) as error:
             if (too_small := exhausted(error)) is not None:
                 _log_traceback(error, f"error: {too_small}")
                 if HydraConfig.get().mode == RunMode.MULTIRUN:

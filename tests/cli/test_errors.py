@@ -42,6 +42,38 @@ def test_a_machine_that_is_too_small(error, tmp_path):
     assert "data.num_workers" in said
 
 
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError, BrokenPipeError])
+@pytest.mark.parametrize("loading", [True, False])
+def test_a_killed_loader_shows_as_a_closed_pipe(error, loading, tmp_path):
+    def fail():
+        raise error(*([errno.ECONNRESET, "reset"] if issubclass(error, OSError) else []))
+
+    def task(config, folder):
+        if loading:  # a frame of PyTorch's loader on the way, which fetches batches
+            for _ in torch.utils.data.DataLoader(_Failing(fail), batch_size=None):
+                pass
+        fail()
+
+    if error is EOFError and not loading:
+        with pytest.raises(EOFError):
+            complaint_of(task, "train", tmp_path, "run=a")
+        return
+    said = complaint_of(task, "train", tmp_path, "run=a")
+    assert said.startswith("expected the processes that load images to live") == loading
+    assert ("resume=true run=a goes on from the last checkpoint" in said) == loading
+
+
+class _Failing(torch.utils.data.Dataset):
+    def __init__(self, fail):
+        self.fail = fail
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        self.fail()
+
+
 def test_other_errors_of_ours_keep_their_traceback(tmp_path):
     def task(config, folder):
         raise RuntimeError("shapes differ")
