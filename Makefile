@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz docs notebooks
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune calibrate evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz docs notebooks
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ convert-network: $(READY) ## python -m src.convert_network $(ARGS), such as ARGS
 
 prune: $(READY) ## python -m src.prune $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.prune $(ARGS)
+
+calibrate: $(READY) ## python -m src.calibrate $(ARGS), such as ARGS="checkpoint=..."
+	$(BIN)/python -m src.calibrate $(ARGS)
 
 evaluate: $(READY) ## python -m src.evaluate $(ARGS), such as ARGS="checkpoint=..."
 	$(BIN)/python -m src.evaluate $(ARGS)

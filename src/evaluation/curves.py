@@ -1,17 +1,22 @@
-"""A picture of the precision-recall curves of one evaluation."""
+"""Pictures of one evaluation: precision over recall, and both over the threshold."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 
+from src.evaluation.calibration import Judged, operate
 from src.evaluation.ground_truth import LEVELS
 from src.evaluation.wider_ap import SIZES, WiderResult
 from src.report.charts import SIZE_LABELS, new_chart, save_chart
 
 _LABELS = {"easy": "Easy", "medium": "Medium", "hard": "Hard", **SIZE_LABELS}
+_SHOWN = np.linspace(0, 1, 101)[1:-1]
+"""Thresholds at which a detector is drawn."""
 
 
 def draw_pr_curves(result: WiderResult, path: Path) -> None:
@@ -40,3 +45,21 @@ def _draw_panel(axes: Axes, result: WiderResult, settings: tuple[str, ...], titl
     axes.set(title=title, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(color="0.9")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+
+
+def draw_operation(detectors: Mapping[str, Judged], path: Path) -> None:
+    """Draw precision and recall over the threshold from which boxes are kept.
+
+    Args:
+        detectors: name -> its boxes.
+        path: the picture to write; its suffix decides the format. Folders are created.
+    """
+    figure = new_chart(11, 5.2)
+    for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("precision", "recall"), strict=True):
+        for name, judged in detectors.items():
+            values = [getattr(operate(judged, at), kind) for at in _SHOWN]
+            axes.plot(_SHOWN, values, label=name)
+        axes.set(title=kind, xlabel="lowest score kept", xlim=(0, 1), ylim=(0, 1.02))
+        axes.grid(color="0.9")
+    axes.legend(loc="upper right", frameon=False)
+    save_chart(figure, path, dpi=150)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from src.detection.priors import PriorSpec
+from src.models.heads import LevelHead
 from src.types import MEAN_BGR, Outputs
 
 
@@ -59,6 +60,15 @@ class FaceDetector(nn.Module):
     def predict(self, pyramid: list[Tensor]) -> Outputs:
         """Raw outputs for a feature pyramid."""
         return self.heads(self.context(pyramid))
+
+    def raise_scores(self, logit: float) -> None:
+        """Add to the logit of every score; the order of scores and so AP stay.
+
+        A score of s becomes s' with logit(s') = logit(s) + ``logit``.
+        """
+        for head in self.heads.modules():
+            if isinstance(head, LevelHead):
+                head.raise_scores(logit)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As ``nn.Module.compile``, each part by itself, so that it serves :meth:`pyramid` too."""
