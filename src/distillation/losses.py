@@ -54,7 +54,7 @@ def class_term(student: Tensor, teacher: Tensor, rows: Tensor, temperature: floa
     Args:
         student: logits, shape [B, T, 2].
         teacher: logits of the same rows.
-        rows: shape [B, T] bool, the rows that count.
+        rows: shape [B, T], how much each row counts; bool: which ones do.
         temperature: softens both, above 0.
 
     Returns:
@@ -64,7 +64,11 @@ def class_term(student: Tensor, teacher: Tensor, rows: Tensor, temperature: floa
     t = torch.log_softmax(teacher.float() / temperature, dim=-1)
     divergence = (t.exp() * (t - s)).sum(dim=-1)
     # All rows and a factor rather than a selection: nothing waits for the number of rows.
-    return temperature**2 * (divergence * rows).sum() / rows.sum().clamp(min=1)
+    return (
+        temperature**2
+        * (divergence * rows).sum()
+        / rows.sum().clamp(min=1e-6 if rows.is_floating_point() else 1)
+    )
 
 
 def foreground_weight(probability: Tensor) -> Tensor:
@@ -88,7 +92,11 @@ def regression_term(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
 
 
 def distillation_terms(
-    student: Outputs, teacher: Outputs, compared: Tensor, temperature: float
+    student: Outputs,
+    teacher: Outputs,
+    compared: Tensor,
+    temperature: float,
+    importance: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Disagreement of the rows that both have.
 
@@ -97,6 +105,7 @@ def distillation_terms(
         teacher: the same rows.
         compared: shape [B, T] bool, see :func:`compared_rows`.
         temperature: of the classes.
+        importance: [T], how much each row counts beside the others; None: all alike.
 
     Returns:
         scalars ``class``, ``box`` and ``landmark``.
@@ -104,6 +113,8 @@ def distillation_terms(
     probability = face_probability(teacher.logits)
     weight = foreground_weight(probability)
     rows = compared | (probability > SEEN)
+    if importance is not None:
+        weight, rows = weight * importance, rows * importance
     return {
         "class": class_term(student.logits, teacher.logits, rows, temperature),
         "box": regression_term(student.deltas, teacher.deltas, weight),

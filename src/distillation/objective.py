@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from src.distillation.balance import Balance
 from src.distillation.features import FeatureTerm
 from src.distillation.losses import compared_rows, distillation_terms, face_probability
 from src.distillation.teacher import Teacher
-from src.distillation.twins import Twins, twins_for
+from src.distillation.twins import Twins, row_factors, twins_for
 from src.models import FaceDetector
 from src.types import Batch, LossTerms, Outputs
 
@@ -35,7 +35,8 @@ class DistillationObjective(nn.Module):
         features: also imitate the feature pyramid; None: outputs only.
         min_prior: outputs of smaller priors are not imitated, pixels: there the labels may know
             better than the teacher. None: outputs of all.
-        levels: strides of the priors whose outputs are imitated; None: all.
+        levels: strides of the priors whose outputs are imitated, or stride -> how much a row of it
+            counts; None: all, alike.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class DistillationObjective(nn.Module):
         temperature: float,
         features: FeatureTerm | None = None,
         min_prior: float | None = None,
-        levels: Sequence[int] | None = None,
+        levels: Sequence[int] | Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= alpha <= 1:
@@ -69,7 +70,7 @@ class DistillationObjective(nn.Module):
         self.temperature = temperature
         self.features = features
         self.min_prior = min_prior
-        self.levels = None if levels is None else tuple(sorted(levels))
+        self.levels = None if levels is None else _factors(levels)
 
     def connect(self, student: FaceDetector) -> None:
         """Fit the objective to the student; to be called before its parameters are asked for.
@@ -103,7 +104,7 @@ class DistillationObjective(nn.Module):
             "temperature": self.temperature,
             "features": None if self.features is None else self.features.weight,
             "min_prior": self.min_prior,
-            "levels": None if self.levels is None else list(self.levels),
+            "levels": self._plain_levels(),
             **self.balance.settings(),
         }
 
@@ -136,6 +137,7 @@ class DistillationObjective(nn.Module):
                 Outputs(*(o[:, twins.teacher] for o in taught)),
                 compared[:, twins.student],
                 self.temperature,
+                self._importance(network.priors, height, width, twins.student),
             )
             distilled = self.balance(terms)
             if self.features is not None:
@@ -153,9 +155,36 @@ class DistillationObjective(nn.Module):
     def _twins(self, priors: PriorSpec, height: int, width: int, device: torch.device) -> Twins:
         return twins_for(
             priors, self.teacher.priors, height, width, device,
-            min_prior=self.min_prior, levels=self.levels,
+            min_prior=self.min_prior, levels=None if self.levels is None else tuple(self.levels),
         )  # fmt: skip
 
+    def _importance(
+        self, priors: PriorSpec, height: int, width: int, rows: Tensor
+    ) -> Tensor | None:
+        """How much each of these rows counts, [T]; None: all alike."""
+        if self.levels is None or len(set(self.levels.values())) == 1:
+            return None
+        factors = row_factors(priors, height, width, tuple(self.levels.items()), rows.device)
+        return factors[rows]
 
-def _joined(strides: Sequence[int]) -> str:
+    def _plain_levels(self) -> list[int] | dict[int, float] | None:
+        """For a checkpoint: a list where all count alike, as before there were factors."""
+        if self.levels is None:
+            return None
+        return list(self.levels) if set(self.levels.values()) == {1.0} else dict(self.levels)
+
+
+def _factors(levels: Sequence[int] | Mapping[int, float]) -> dict[int, float]:
+    """Stride -> factor, by stride."""
+    given = levels if isinstance(levels, Mapping) else dict.fromkeys(levels, 1.0)
+    if not all(0 < factor < math.inf for factor in given.values()):
+        raise ValueError(
+            "expected factors above 0 for the strides, got "
+            f"{', '.join(f'{stride}: {factor:g}' for stride, factor in given.items())}; leave out "
+            "strides that are not imitated in kd.levels"
+        )
+    return {stride: float(given[stride]) for stride in sorted(given)}
+
+
+def _joined(strides: Iterable[int]) -> str:
     return ", ".join(map(str, strides))

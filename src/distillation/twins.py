@@ -94,15 +94,35 @@ def twins_for(
     return Twins(*(rows.to(device) for rows in pairs))
 
 
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def row_factors(
+    spec: PriorSpec,
+    height: int,
+    width: int,
+    factors: tuple[tuple[int, float], ...],
+    device: torch.device,
+) -> Tensor:
+    """The factor of each prior's stride, [P] float32 on ``device``; 0 for strides without one."""
+    known = dict(factors)
+    return torch.tensor([known.get(stride, 0.0) for stride in spec.strides]).repeat_interleave(
+        _counts(spec, height, width)
+    ).to(device)  # fmt: skip
+
+
 def _chosen(
     spec: PriorSpec, height: int, width: int, min_prior: float, levels: Sequence[int]
 ) -> Tensor:
     """Priors of at least a size and of some strides, shape [P] bool."""
-    shapes = feature_shapes(spec, height, width)
-    counts = torch.tensor([rows * columns * spec.num_per_cell for rows, columns in shapes])
-    strides = torch.tensor(spec.strides).repeat_interleave(counts)
+    strides = torch.tensor(spec.strides).repeat_interleave(_counts(spec, height, width))
     large = make_priors(spec, height, width)[:, 2] >= min_prior
     return large & torch.isin(strides, torch.tensor(levels))
+
+
+def _counts(spec: PriorSpec, height: int, width: int) -> Tensor:
+    """Priors of each level, [L]."""
+    shapes = feature_shapes(spec, height, width)
+    return torch.tensor([rows * columns * spec.num_per_cell for rows, columns in shapes])
 
 
 def _plain(sizes: Sequence[Sequence[float]]) -> str:

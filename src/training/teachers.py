@@ -93,7 +93,7 @@ def distillation_objective(
     temperature: float,
     features: FeatureTerm | None = None,
     min_prior: float | None = None,
-    levels: Sequence[int] | None = None,
+    levels: Sequence[int] | Mapping[int, float] | None = None,
 ) -> DistillationObjective:
     """A :class:`DistillationObjective` whose teacher is in a file.
 

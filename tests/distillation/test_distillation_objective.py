@@ -104,15 +104,33 @@ def test_priors_that_take_no_part_get_no_gradient(
 def test_all_priors_unless_said_otherwise(make_detector, make_objective, batch):
     """Bit for bit, whether nothing is left out or nothing is asked to be."""
     student, teacher, losses = make_detector(0).eval(), Teacher(make_detector(1)), []
-    for options in ({}, {"min_prior": 16}, {"levels": [8, 16, 32]}):
+    alike = ({}, {"min_prior": 16}, {"levels": [8, 16, 32]}, {"levels": {8: 3, 16: 3, 32: 3}})
+    for options in alike:
         objective = make_objective(teacher, student, **options)
         _, terms = objective(student, batch)
         losses.append(terms.total)
-    assert losses[0] == losses[1] == losses[2]
+    assert len({loss.item() for loss in losses}) == 1
     settings = make_objective(teacher, student).settings()
     assert settings["min_prior"] is settings["levels"] is None  # as in checkpoints of before
     settings = make_objective(teacher, student, min_prior=20, levels=(32, 16)).settings()
     assert (settings["min_prior"], settings["levels"]) == (20, [16, 32])  # known at a resume
+
+
+def test_rows_count_by_their_stride(make_detector, make_objective, batch):
+    student, teacher = make_detector(0).eval(), make_detector(1).eval()
+    for head in teacher.heads:  # sees faces everywhere
+        head.classes.bias.data.copy_(torch.tensor([-9.0, 9.0]).repeat(2))
+    found = []
+    for levels in ([8, 16, 32], {8: 2, 16: 1, 32: 1}):
+        objective = make_objective(Teacher(teacher), student, alpha=1.0, levels=levels)
+        outputs, terms = objective(student, batch)
+        found.append(torch.autograd.grad(terms.total, outputs))
+    for alike, by_stride in zip(*found, strict=True):
+        ratio = by_stride.norm(dim=(0, 2)) / alike.norm(dim=(0, 2))
+        fine, coarse = ratio[:128], ratio[128:160]  # 2 priors in 8 x 8 and 4 x 4 cells
+        torch.testing.assert_close(fine, torch.full_like(fine, 2 * coarse.mean().item()))
+        torch.testing.assert_close(coarse, torch.full_like(coarse, coarse.mean().item()))
+    assert objective.settings()["levels"] == {8: 2.0, 16: 1.0, 32: 1.0}
 
 
 @pytest.mark.parametrize("features", [None, 0.25])
@@ -179,6 +197,7 @@ def test_teacher_in_bf16(make_detector, batch):
         ({"temperature": 0.0}, "temperature above 0, got 0.0; set kd.temperature"),
         ({"temperature": float("nan")}, "temperature above 0, got nan"),
         ({"min_prior": 0}, "above 0 pixels, or null for all, got 0; set kd.min_prior"),
+        ({"levels": {8: 0, 16: 1}}, "factors above 0 for the strides, got 8: 0, 16: 1; leave out"),
         ({"levels": [4, 8]}, "strides of the student, 8, 16, 32, got 4, 8; set kd.levels"),
         (
             {"min_prior": 200, "levels": [8, 16]},
