@@ -30,7 +30,7 @@ from src.runs.record import record
 from src.search.job import watcher
 from src.search.plans import check_trial
 from src.search.recovery import Reports, held_out_loss, keep_last, recover
-from src.training.logging import close
+from src.training.logging import RunCSVLogger, close, log_result
 from src.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,15 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
             return {"objective": [], "attributes": sizes, "given_up": True}
         model.to(device)  # Lightning leaves it on the CPU
         values = [held_out_loss(model, objective, datamodule.held_out_dataloader())]
+        settings = {**done["rates"], **sizes, "checkpoint": config.checkpoint}
+        measured = {"loss": values[0], **sizes}
+        measured |= {f"rate_{group}": rate for group, rate in done["rates"].items()}
+        found = {f"search/{name}": float(value) for name, value in measured.items()}
         for logger in loggers:
-            logger.log_hyperparams({**done["rates"], **sizes, "checkpoint": config.checkpoint})
-            logger.log_metrics({"search/loss": values[0]}, step=config.recovery.steps)
+            logger.log_hyperparams(settings)
+            if isinstance(logger, RunCSVLogger):
+                logger.log_metrics(dict(found), config.recovery.steps)
+        log_result(loggers, settings, found, config.recovery.steps)
     finally:
         close(loggers)
     if config.second == "multiply_adds":

@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before imports that take seconds
 
 import copy
 import logging
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -25,18 +26,20 @@ from src import checkpoint
 from src.cli import command
 from src.cli.targets import instantiate
 from src.data.fingerprint import data_fingerprint
+from src.images.files import read_image
 from src.pruning import prune_at_once
 from src.pruning.picture import draw_widths
 from src.report.tables import results_table
 from src.runs.files import write_json
 from src.runs.locks import only_one_in
+from src.runs.nested import flatten
 from src.runs.processes import check_one_device, rank
 from src.runs.record import record
 from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.continuity import continuing
 from src.training.integrity import KEY, restoring
-from src.training.logging import RunCSVLogger, close
+from src.training.logging import RunCSVLogger, close, log_pictures, log_result
 from src.training.phases import Phase, collect, phases_of, steps_done
 from src.training.resuming import how_to_resume, read_training, resume_from
 from src.training.start import check_counts, initial_model, lay_out, pruning_at_start
@@ -150,21 +153,25 @@ def train_phase(config: DictConfig, folder: Path) -> float:
             assert module.result is not None  # validate has run
             if best.best_model_score is None or best.best_model_score < module.result.metrics["ap"]:
                 trainer.save_checkpoint(checkpoints / "best.ckpt")
+        metrics = checkpoint.read(checkpoints / "best.ckpt")["featherface"]["metrics"]
+        if isinstance(module, PruningModule):
+            pruned = module.pruner.results()
+        if pruned is not None and trainer.is_global_zero:
+            picture = folder / "pictures" / "widths.png"
+            draw_widths(pruned["widths"], picture)
+            log_pictures(trainer.loggers, {"widths": read_image(picture)}, trainer.global_step)
+        log_result(trainer.loggers, chosen(composed), final(metrics), trainer.global_step)
     except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM
         sys.exit(f"stopped at step {trainer.global_step}; {how_to_resume(config)} continues")
     finally:
         close(trainer.loggers)
 
-    metrics = checkpoint.read(checkpoints / "best.ckpt")["featherface"]["metrics"]
     if trainer.is_global_zero:
         scored = {"checkpoint": str(checkpoints / "best.ckpt")}
         write_json(folder / "metrics.json", {**metrics, **scored})
         log.info("best of this run:\n%s", results_table({folder.name: metrics}))
-        if isinstance(module, PruningModule):
-            pruned = module.pruner.results()
         if pruned is not None:
             write_json(folder / "pruning.json", pruned)
-            draw_widths(pruned["widths"], folder / "pictures" / "widths.png")
             log.info("pruned: %s", shrinkage(pruned))
         log.info("run folder: %s", folder)
     return float(metrics["ap"])
@@ -185,6 +192,17 @@ def make_callbacks(config: DictConfig, folder: Path, best: ModelCheckpoint) -> l
         *([Pictures(folder / "pictures", config.num_pictures)] if config.num_pictures else []),
         *([instantiate(config.ema.callback)] if config.ema.callback else []),
     ]
+
+
+def chosen(config: DictConfig) -> dict[str, Any]:
+    """Settings by their dotted names, without those that follow others."""
+    written = flatten(OmegaConf.to_container(config))
+    return {name: value for name, value in written.items() if not str(value).startswith("${")}
+
+
+def final(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The AP that a run ends with, as dashboards know it; NaN, where no face counts, left out."""
+    return {f"final/{name}": value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def name_job(config: DictConfig) -> None:

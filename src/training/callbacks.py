@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning as L
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from src.evaluation import detection_rows, draw_pr_curves, prediction_paths, write_predictions
 from src.images.drawing import ORANGE, contact_sheet, draw_faces
 from src.images.files import read_image, write_image
+from src.training.logging import log_pictures
+from src.training.tensorboard import add_pr_curves
 from src.types import Batch
 
 
@@ -20,7 +21,8 @@ class Pictures(L.Callback):
     """Draws the first validation images, labels orange and detections green, and the
     precision-recall curves.
 
-    Written to ``folder`` (overwritten at each validation) and sent to the loggers that show images.
+    Written to ``folder`` (overwritten at each validation) and sent to the loggers that show images;
+    TensorBoard gets the points of the curves, too.
 
     Args:
         folder: where the two PNG files go.
@@ -71,15 +73,10 @@ class Pictures(L.Callback):
         curves = self.folder / "pr_curves.png"
         draw_pr_curves(pl_module.result, curves)
         pictures = {"predictions": sheet, "pr_curves": read_image(curves)}
+        log_pictures(trainer.loggers, pictures, trainer.global_step)
         for logger in trainer.loggers:
-            for name, picture in pictures.items():
-                rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(
-                        f"pictures/{name}", rgb, trainer.global_step, dataformats="HWC"
-                    )
-                elif isinstance(logger, WandbLogger):
-                    logger.log_image(f"pictures/{name}", [rgb], step=trainer.global_step)
+            if isinstance(logger, TensorBoardLogger):
+                add_pr_curves(logger.experiment, pl_module.result, trainer.global_step)
 
     on_test_end = on_validation_end
 

@@ -1,13 +1,16 @@
-"""Loggers of a run: the CSV file that a resumed run continues, and how the others are closed."""
+"""Loggers of a run: the CSV file that a resumed run continues, what the others are told, and how
+they are closed."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+import cv2
+import numpy as np
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -71,6 +74,37 @@ def _write(file: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
         writer = csv.DictWriter(stream, columns)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def log_pictures(loggers: Iterable[Logger], pictures: Mapping[str, np.ndarray], step: int) -> None:
+    """Show pictures, [H, W, 3] in BGR, where loggers show any, as ``pictures/NAME``."""
+    for logger in loggers:
+        for name, picture in pictures.items():
+            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(f"pictures/{name}", rgb, step, dataformats="HWC")
+            elif isinstance(logger, WandbLogger):
+                logger.log_image(f"pictures/{name}", [rgb], step=step)
+
+
+def log_result(
+    loggers: Iterable[Logger], settings: Mapping[str, Any], result: Mapping[str, float], step: int
+) -> None:
+    """Tell dashboards what a run with these settings came to: a row that runs are compared by.
+
+    Files in the run folder hold it already, so ``metrics.csv`` gets nothing.
+
+    Args:
+        loggers: of the run.
+        settings: name -> value; TensorBoard shows them beside the result (HPARAMS).
+        result: name -> value.
+        step: optimizer steps done.
+    """
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(dict(settings), dict(result), step)
+        elif not isinstance(logger, RunCSVLogger):
+            logger.log_metrics(dict(result), step)
 
 
 def close(loggers: Iterable[Logger]) -> None:
