@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune calibrate evaluate measure predict summary compare check-data benchmark export validate wheels convert fuzz docs notebooks
+.PHONY: help install demo pipeline sweep-pruning test test-slow lint format train convert-network prune calibrate evaluate measure predict summary compare check-data benchmark dashboard export validate wheels convert fuzz docs notebooks
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ check-data: $(READY) ## python -m src.check_data $(ARGS), such as ARGS="data=wid
 
 benchmark: $(READY) ## time the evaluator, the data pipeline and the network
 	$(BIN)/python -m src.benchmark $(ARGS)
+
+dashboard: $(READY) ## workspaces of Weights & Biases: written as JSON, sent where there is a key
+	$(BIN)/python -m src.dashboard $(ARGS)
 
 NOTEBOOKS := $(patsubst %.py,outputs/%.ipynb,$(wildcard notebooks/*.py))
 notebooks: $(NOTEBOOKS) ## run the notebooks into outputs/notebooks/, with their pictures; minutes

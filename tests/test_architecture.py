@@ -12,7 +12,7 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 
 LEVELS = {
     "types": 0, "images": 0, "report": 0, "runs": 0,
-    "cli": 1, "detection": 1,
+    "cli": 1, "detection": 1, "tracking": 1,
     "models": 2, "evaluation": 2,
     "profiling": 3, "comparison": 3, "synthetic": 3,
     "data": 4, "prediction": 5, "distillation": 4, "pruning": 4,

@@ -106,8 +106,8 @@ def test_command_composes(command, tmp_path, monkeypatch):
 
 def test_other_commands_of_blocks_are_known():
     known = (
-        "python -m src.", "make", "export ", "source ", "optuna-dashboard ", "PYTHON=",
-        "pip install ", "featherface ", "featherface-train ", "curl ", "torchrun ",
+        "python -m src.", "make", "export ", "source ", "optuna-dashboard ", "tensorboard ",
+        "PYTHON=", "pip install ", "featherface ", "featherface-train ", "curl ", "torchrun ",
     )  # fmt: skip
     lines = [line for block in BLOCKS.values() for line in block.splitlines() if line.strip()]
     assert not [line for line in lines if not line.startswith(known)]

@@ -28,6 +28,7 @@ SETTINGS: Mapping[str, Any] = {
     "diagram": bool,
     "dry_run": bool,
     "ema.callback": Mapping | None,
+    "entity": Name | None,
     "expected": str | None,
     "format": str,
     "from": LayoutName | None,
@@ -55,6 +56,8 @@ SETTINGS: Mapping[str, Any] = {
     "points": Annotated[float, 0, 100],
     "precision": str,
     "predictions": str | None,
+    "project": Name,
+    "push": bool,
     "recalibration.batches": AtLeast0,
     "recipe.epochs": AtLeast1,
     "recipe.milestones": Sequence[AtLeast0],
@@ -89,6 +92,7 @@ SETTINGS: Mapping[str, Any] = {
     "val_share": Annotated[float, 0, 1],
     "what": str | Sequence[str],
     "width": Side,
+    "workspaces": str | Sequence[str] | None,
 }
 """Setting -> its type; of numbers also the least value and, where there is one, the largest."""
 
