@@ -25,6 +25,7 @@ from src.stages import Chain, Goal, Stage, judge, read_plan
 from src.stages.page import write_page
 from src.stages.plan import check_stage
 from src.stages.state import read_state
+from src.stages.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def pipeline(config: DictConfig, folder: Path) -> dict[str, Any]:
     folder = folder.absolute()
     stages = stages_of(config, folder)
     chosen = chosen_stages(config.stages, stages)
-    chain = Chain(folder, stages, given_results(config))
+    tracking = Tracking(str(config.name)) if config.wandb else None
+    chain = Chain(folder, stages, given_results(config), tracking)
     for stage in stages:
         chain.compose(stage)  # a mistake in the last one shows before the first one runs
     if config.dry_run:

@@ -30,7 +30,7 @@ from src.runs.record import record
 from src.search.job import watcher
 from src.search.plans import check_trial
 from src.search.recovery import Reports, held_out_loss, keep_last, recover
-from src.training.logging import RunCSVLogger, close, log_result
+from src.training.logging import RunCSVLogger, close, log_files, log_result
 from src.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ def trial(config: DictConfig, folder: Path) -> dict[str, Any]:
             if isinstance(logger, RunCSVLogger):
                 logger.log_metrics(dict(found), config.recovery.steps)
         log_result(loggers, settings, found, config.recovery.steps)
+        log_files(loggers, used=[Path(config.checkpoint)])
     finally:
         close(loggers)
     if config.second == "multiply_adds":

@@ -10,6 +10,7 @@ if __name__ == "__main__":  # before imports that take seconds
 import copy
 import logging
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -24,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import checkpoint
 from src.cli import command
+from src.cli.options import yaml_file
 from src.cli.targets import instantiate
 from src.data.fingerprint import data_fingerprint
 from src.images.files import read_image
@@ -39,7 +41,7 @@ from src.training import DetectorModule, PruningModule
 from src.training.callbacks import Pictures
 from src.training.continuity import continuing
 from src.training.integrity import KEY, restoring
-from src.training.logging import RunCSVLogger, close, log_pictures, log_result
+from src.training.logging import RunCSVLogger, close, log_files, log_pictures, log_result
 from src.training.phases import Phase, collect, phases_of, steps_done
 from src.training.resuming import how_to_resume, read_training, resume_from
 from src.training.start import check_counts, initial_model, lay_out, pruning_at_start
@@ -120,7 +122,8 @@ def train_phase(config: DictConfig, folder: Path) -> float:
     if resumed is not None and rank() == 0:
         step, anyway = resumed["global_step"], config.resume_anyway
         facts |= continuing(folder, composed, facts["data"], step=step, anyway=anyway)
-    record(folder, composed, **facts, **module.facts(), **pruning_facts(pruned))
+    known = module.facts()
+    record(folder, composed, **facts, **known, **pruning_facts(pruned))
     best = ModelCheckpoint(
         checkpoints,
         filename="best",
@@ -160,7 +163,10 @@ def train_phase(config: DictConfig, folder: Path) -> float:
             picture = folder / "pictures" / "widths.png"
             draw_widths(pruned["widths"], picture)
             log_pictures(trainer.loggers, {"widths": read_image(picture)}, trainer.global_step)
-        log_result(trainer.loggers, chosen(composed), final(metrics), trainer.global_step)
+        result = final(metrics)
+        log_result(trainer.loggers, chosen(composed), result, trainer.global_step)
+        used, made = inputs(config, known), [checkpoints / "best.ckpt"]
+        log_files(trainer.loggers, used=used, made=made, facts=result)
     except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM
         sys.exit(f"stopped at step {trainer.global_step}; {how_to_resume(config)} continues")
     finally:
@@ -203,6 +209,14 @@ def chosen(config: DictConfig) -> dict[str, Any]:
 def final(metrics: Mapping[str, float]) -> dict[str, float]:
     """The AP that a run ends with, as dashboards know it; NaN, where no face counts, left out."""
     return {f"final/{name}": value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def inputs(config: DictConfig, facts: Mapping[str, Any]) -> list[Path]:
+    """The files that a training begins with: weights, its teacher, options such as a found plan."""
+    weights = (config.init.model, config.init.backbone, facts.get("teacher", {}).get("path"))
+    options = " ".join(map(str, HydraConfig.get().runtime.choices.values()))
+    plans = [yaml_file(word) for word in re.findall(r"[^\s\[\],']*/[^\s\[\],']*", options)]
+    return [*(Path(file) for file in weights if file is not None), *plans]
 
 
 def name_job(config: DictConfig) -> None:

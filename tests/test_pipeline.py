@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -11,13 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
+import wandb
 from composing import complaint_of, composed
+from offline_runs import read_runs
+from stand_in_wandb import stand_in
 
 from src import checkpoint
 from src.pipeline import pipeline
 from src.runs import locks
 from src.stages import chain
 from src.stages.process import StageFailed
+from src.tracking.panels import WORKSPACES, unlogged
 
 NAMES = ["teacher", "distil", "search", "finetune", "measure", "predict", "export", "validate"]
 
@@ -27,7 +32,7 @@ def ran(monkeypatch):
     """Commands that were run, as they were typed; each leaves the file that it is asked for."""
     commands: list[tuple[str, list[str]]] = []
 
-    def run_command(command, arguments, say):
+    def run_command(command, arguments, say, variables):
         commands.append((command, arguments))
         places = ("hydra.run.dir=", "hydra.sweep.dir=")
         (place,) = [word for word in arguments if word.startswith(places)]
@@ -123,7 +128,7 @@ def test_a_verdict_is_of_the_networks_that_are_there(tmp_path, ran):
 
 
 def test_a_stopped_stage_goes_on(tmp_path, ran, monkeypatch):
-    def fails(command, arguments, say):
+    def fails(*_):
         raise StageFailed("no space left")
 
     whole = chain.run_command
@@ -191,6 +196,67 @@ def test_two_at_once_are_refused(tmp_path, ran, monkeypatch):
         run(tmp_path)
 
 
+def test_stages_are_one_group_of_wandb(tmp_path, ran, monkeypatch):
+    """Commands with curves log themselves, and are told as what; the others have a run, too."""
+    for name in ("WANDB_RUN_GROUP", "WANDB_JOB_TYPE", "WANDB_NAME", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    told = []
+    runs_command = chain.run_command
+
+    def run_command(command, arguments, say, variables):
+        told.append((command, variables, [a for a in arguments if a.startswith("logger=")]))
+        runs_command(command, arguments, say, variables)
+        folder = next(a for a in arguments if a.startswith("hydra.run.dir=")) if (
+            command == "export") else None  # fmt: skip
+        if folder is not None:
+            runtime = {"deltas": {"relative": 2e-6, "largest": 1.0}}
+            content = {"bytes": 700, "differences": {"onnxruntime": runtime}}
+            place = Path(json.loads(folder.partition("=")[2]))
+            (place / "export.json").write_text(json.dumps(content))
+
+    monkeypatch.setattr(chain, "run_command", run_command)
+    runs = stand_in(monkeypatch)
+    run(tmp_path, "wandb=true", "name=first")
+    both, one = ["logger=[tensorboard,wandb]"], ["logger=wandb"]
+    group = {"WANDB_RUN_GROUP": "first"}
+    assert told[0] == (
+        "train", {**group, "WANDB_JOB_TYPE": "teacher", "WANDB_NAME": "teacher"}, both
+    )  # fmt: skip
+    assert told[2] == ("sweep_pruning", {**group, "WANDB_JOB_TYPE": "search"}, one)
+    assert told[4] == ("measure", {**group, "WANDB_JOB_TYPE": "measure"}, [])
+
+    names = ["search", "measure", "predict", "export", "validate"]
+    assert [each.given["name"] for each in runs] == names
+    assert [each.given["job_type"] for each in runs] == names
+    assert {each.given["group"] for each in runs} == {"first"}
+    assert {each.given["mode"] for each in runs} == {"offline"}
+    assert all(each.finished for each in runs)
+    search, measure, _, export, _ = runs
+    base = tmp_path.name
+    assert [a.name for a in search.used] == [f"{base}-distil-best.ckpt"]
+    assert [(a.name, a.type) for a in search.made] == [(f"{base}-search-best.yaml", "plan")]
+    assert [a.name for a in export.used] == [f"{base}-finetune-best.ckpt"]
+    assert [a.type for a in export.made] == ["exported network"]
+    assert export.logged["export/bytes"] == 700
+    assert export.logged["export/difference"] == 2e-6
+    assert measure.logged["network/parameters"] == 300_000  # the last row, the largest network
+    assert measure.logged["stage/seconds"] >= 0
+
+    told.clear()
+    run(tmp_path, "name=first")  # where stages are logged says nothing of what they make
+    assert not told
+
+
+def test_a_stage_that_w_and_b_does_not_take_is_done(tmp_path, ran, monkeypatch, caplog):
+    def refuse(**_):
+        raise wandb.Error("no network")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    run(tmp_path, "wandb=true", "stages=[teacher,distil,search]")
+    assert "stage search is not in W&B: no network" in caplog.text
+    assert (tmp_path / "search" / "best.yaml").exists()
+
+
 TINY = [
     "name=tiny", "stages=[teacher,distil,search,finetune]",
     "dataset={data.root: DATA, data.generator.num_train: 16, data.generator.num_val: 4, "
@@ -239,3 +305,56 @@ def test_killed_at_random_moments_it_ends_with_the_same_networks(tmp_path):
     assert (tmp_path / "whole/search/best.yaml").read_text() == (
         tmp_path / "killed/search/best.yaml"
     ).read_text()
+
+
+@pytest.mark.slow
+def test_offline_runs_of_w_and_b_say_where_networks_come_from(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    settings = [word.replace("DATA", str(tmp_path / "data")) for word in TINY]
+    settings[1] = "stages=[teacher,distil,search,finetune,measure,export]"
+    settings[3] = settings[3][:-1] + ", measure: {rounds: 1}, export: {num_images: 1}}"
+    done = subprocess.run(
+        [sys.executable, "-m", "src.pipeline", *settings, "wandb=true",
+         f"hydra.run.dir={tmp_path / 'run'}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    check_offline_runs(read_runs(tmp_path / "run"))
+
+
+def check_offline_runs(runs):
+    jobs = [(each.job_type, each.name) for each in runs]
+    trials = [("search", f"demo-{number}") for number in (0, 1)]
+    stages = ["teacher", "distil", "search", "finetune", "measure", "export"]
+    assert sorted(jobs) == sorted([*((stage, stage) for stage in stages), *trials])
+    assert {each.group for each in runs} == {"tiny"}
+
+    by_name = {each.name: each for each in runs}
+    made = {name: digest for each in runs for name, digest in each.made.items()}
+    assert sorted(made) == [
+        "run-distil-best.ckpt", "run-export-best.onnx", "run-finetune-best.ckpt",
+        "run-measure-measure.json", "run-search-best.yaml", "run-teacher-best.ckpt",
+    ]  # fmt: skip
+    for each in runs:  # what one reads is what another wrote, by name and content
+        for name, digest in each.used.items():
+            assert made[name] == digest, (each.name, name)
+    teacher, distil, plan, last = (
+        f"run-{name}" for name in (
+            "teacher-best.ckpt", "distil-best.ckpt", "search-best.yaml", "finetune-best.ckpt"
+        )
+    )  # fmt: skip
+    used = {name: set(each.used) for name, each in by_name.items() if each.used}
+    assert used == {
+        "distil": {teacher},
+        "search": {distil},
+        "demo-0": {distil},
+        "demo-1": {distil},
+        "finetune": {teacher, distil, plan},
+        "measure": {teacher, distil, last},
+        "export": {last},
+    }
+    logged = set().union(*(each.logged for each in runs))
+    assert unlogged(WORKSPACES["search"], logged) == set()
+    largest = {"network/ap_size_96_inf"}  # of a size that no face in these images has
+    assert unlogged(WORKSPACES["pipeline"], logged) == largest

@@ -90,6 +90,7 @@ SETTINGS: Mapping[str, Any] = {
     "to": LayoutName,
     "tolerance": Annotated[float, 1e-12, 1],
     "val_share": Annotated[float, 0, 1],
+    "wandb": bool,
     "what": str | Sequence[str],
     "width": Side,
     "workspaces": str | Sequence[str] | None,

@@ -19,6 +19,7 @@ from src.runs.provenance import revision
 from src.stages.plan import Stage
 from src.stages.process import StageFailed, run_command
 from src.stages.state import Standing, checksum, checksum_of, finish, read_state, standing, start
+from src.stages.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +37,23 @@ class Chain:
         folder: of the pipeline.
         stages: in their order.
         given: results that exist already, by the name of the stage that would make them.
+        tracking: where stages are logged; None: nowhere.
 
     Attributes:
         results: name -> file, of all stages and what was given.
     """
 
-    def __init__(self, folder: Path, stages: Sequence[Stage], given: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stages: Sequence[Stage],
+        given: Mapping[str, Path],
+        tracking: Tracking | None = None,
+    ) -> None:
         self.folder = folder
         self.stages = list(stages)
         self.given = dict(given)
+        self.tracking = tracking
         self.results = {**given, **{stage.name: stage.result for stage in stages}}
 
     def compose(self, stage: Stage) -> DictConfig:
@@ -124,6 +133,10 @@ class Chain:
             aside = _set_aside(stage.folder)
             log.info("%s: %s; what was there is now in %s", label, found.reason, aside)
         arguments = stage.arguments(self.results)
+        variables: dict[str, str] = {}
+        if self.tracking is not None:  # says nothing of the result, so it is no dependency
+            arguments += self.tracking.options(stage)
+            variables = self.tracking.variables(stage)
         typed = " ".join(["python", "-m", f"src.{stage.command}", *arguments])
         begun = {"typed": typed, "revision": revision(), "depends": depends}
         start(stage, begun)
@@ -134,6 +147,7 @@ class Chain:
                 stage.command,
                 arguments,
                 lambda line: log.info("%s: %s", label, STAMP.sub("", line)),
+                variables,
             )
         except StageFailed as error:
             raise ValueError(f"stage {stage.name} stopped: {error}") from error
@@ -142,7 +156,10 @@ class Chain:
                 f"expected stage {stage.name} to write {stage.result}, got no such file; its "
                 "messages are above"
             )
-        finish(stage, begun, seconds=time.monotonic() - clock)
+        seconds = time.monotonic() - clock
+        finish(stage, begun, seconds=seconds)
+        if self.tracking is not None:
+            self.tracking.log(stage, self.results, seconds)
 
     def _options_to_come(self, name: str) -> bool:
         file = self.results[name]

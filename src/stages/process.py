@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from src.runs.processes import end_with_parent
@@ -16,8 +17,19 @@ class StageFailed(ValueError):
     """A command that ended with an error; the message is its last line."""
 
 
-def run_command(command: str, arguments: Sequence[str], say: Callable[[str], None]) -> None:
+def run_command(
+    command: str,
+    arguments: Sequence[str],
+    say: Callable[[str], None],
+    variables: Mapping[str, str],
+) -> None:
     """Run ``python -m src.<command>`` and pass on what it says, line by line.
+
+    Args:
+        command: of this project.
+        arguments: of the command line.
+        say: is told each line.
+        variables: of its environment, more than ours.
 
     Ctrl-C reaches it as it reaches us; where we are told to end (SIGTERM), or end without a word
     (Linux alone), it is told to end as well, and keeps what it has done.
@@ -29,6 +41,7 @@ def run_command(command: str, arguments: Sequence[str], say: Callable[[str], Non
         [sys.executable, "-m", f"src.{command}", *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace", cwd=Path.cwd(), preexec_fn=end_with_parent,
+        env={**os.environ, **variables},
     )  # fmt: skip
     previous = signal.signal(signal.SIGTERM, lambda number, _: _pass_on(process, number))
     last: collections.deque[str] = collections.deque(maxlen=1)

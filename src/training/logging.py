@@ -14,6 +14,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
+from src.runs.processes import rank
+from src.tracking.lineage import log_lineage
+
 
 class RunCSVLogger(CSVLogger):
     """``metrics.csv`` in the run folder. Lightning's own logger deletes the file of a killed run.
@@ -105,6 +108,19 @@ def log_result(
             logger.log_hyperparams(dict(settings), dict(result), step)
         elif not isinstance(logger, RunCSVLogger):
             logger.log_metrics(dict(result), step)
+
+
+def log_files(
+    loggers: Iterable[Logger],
+    *,
+    used: Iterable[Path],
+    made: Iterable[Path] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Tell W&B which files a run read and wrote; see :func:`src.tracking.lineage.log_lineage`."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and rank() == 0:
+            log_lineage(logger.experiment, used=used, made=made, facts=facts)
 
 
 def close(loggers: Iterable[Logger]) -> None:

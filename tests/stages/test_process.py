@@ -18,7 +18,7 @@ def test_lines_and_failure(monkeypatch):
     said: list[str] = []
     # The project's own package stands behind -m src.<command>: a mistake is the quickest of all.
     with pytest.raises(process.StageFailed, match="expected the name of an option for model"):
-        process.run_command("summary", ["model=null"], said.append)
+        process.run_command("summary", ["model=null"], said.append, {})
     assert said[-1].startswith("error: expected")
 
 
@@ -26,7 +26,7 @@ PARENT = """
 import sys
 from src.stages import process
 process.sys = type("sys", (), {"executable": sys.argv[1], "platform": sys.platform})
-process.run_command("x", [], lambda line: print(line, flush=True))
+process.run_command("x", [], lambda line: print(line, flush=True), {})
 """
 
 

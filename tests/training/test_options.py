@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
+from stand_in_wandb import stand_in
 
 from src import checkpoint
 from src.evaluate import evaluate
@@ -132,33 +134,8 @@ def test_compiled_networks_have_the_same_weights(configure, tmp_path, monkeypatc
         torch.testing.assert_close(traced[name], value, rtol=1e-3, atol=1e-3, msg=name)
 
 
-class Run:
-    """Stands for a W&B run; remembers what it was sent."""
-
-    def __init__(self, **settings):
-        self.settings = settings
-        self.logged, self.finished = {}, False
-        self.config = self
-
-    def update(self, values, **options):
-        self.settings["config"] = values
-
-    def log(self, values, **options):
-        assert not self.finished
-        self.logged.update(values)
-
-    def define_metric(self, *args, **options):
-        pass
-
-    def finish(self, *args, **options):
-        self.finished = True
-
-
 def test_wandb_gets_everything(configure, tmp_path, monkeypatch):
-    import wandb
-
-    runs = []
-    monkeypatch.setattr(wandb, "init", lambda **settings: runs.append(Run(**settings)) or runs[-1])
+    runs = stand_in(monkeypatch)
     for job in (0, 1):
         options = ["logger=wandb", "num_pictures=1", "trainer.log_every_n_steps=1", f"run=job{job}"]
         options += ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
@@ -166,24 +143,24 @@ def test_wandb_gets_everything(configure, tmp_path, monkeypatch):
     first, second = runs
     assert first.finished
     assert second.finished
-    assert first.settings["name"] == "job0"
-    assert first.settings["mode"] == "offline"  # without an account
-    assert Path(first.settings["dir"]) == tmp_path / "0"
-    assert first.settings["config"]["optimizer"]["lr"] == 1e-3
+    assert first.given["name"] == "job0"
+    assert first.given["mode"] == "offline"  # without an account
+    assert first.given["job_type"] == "train"
+    assert Path(first.given["dir"]) == tmp_path / "0"
+    assert first.given["config"]["optimizer"]["lr"] == 1e-3
     assert first.logged.keys() >= {
         "train/loss", "train/box", "train/class", "train/landmark", "train/gradient_norm",
         "val/ap_easy", "val/ap_medium", "val/ap_hard", "val/ap",
-        "pictures/predictions", "pictures/pr_curves", "trainer/global_step",
+        "pictures/predictions", "pictures/pr_curves", "trainer/global_step", "final/ap",
     }  # fmt: skip
     (picture,) = first.logged["pictures/predictions"]
     assert isinstance(picture, wandb.Image)
+    (made,) = first.made
+    assert made.name.endswith("-0-best.ckpt")
 
 
 def test_a_failed_run_ends_its_wandb_run(configure, tmp_path, monkeypatch):
-    import wandb
-
-    runs = []
-    monkeypatch.setattr(wandb, "init", lambda **settings: runs.append(Run(**settings)) or runs[-1])
+    runs = stand_in(monkeypatch)
     config = configure("train", tmp_path, "logger=wandb", "optimizer.lr=-1")
     with pytest.raises(ValueError, match="Invalid learning rate"):
         train(config, tmp_path)
