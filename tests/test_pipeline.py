@@ -196,6 +196,17 @@ def test_two_at_once_are_refused(tmp_path, ran, monkeypatch):
         run(tmp_path)
 
 
+def test_the_page_shows_what_trainings_learned(tmp_path, ran):
+    run(tmp_path)
+    rows = ["step,train/loss,train/kd_weight_box,prune/rate_ssh,val/ap", "0,3,0.5,,", "1,,,,0.1"]
+    (tmp_path / "distil" / "metrics.csv").write_text("\n".join(rows))
+    run(tmp_path)
+    page = (tmp_path / "page.html").read_text()
+    assert "Weights of the terms, distil" in page
+    assert "Student and teacher, distil" in page
+    assert "Rates asked for by now, distil" not in page  # it has the column, and no value
+
+
 def test_stages_are_one_group_of_wandb(tmp_path, ran, monkeypatch):
     """Commands with curves log themselves, and are told as what; the others have a run, too."""
     for name in ("WANDB_RUN_GROUP", "WANDB_JOB_TYPE", "WANDB_NAME", "WANDB_MODE"):

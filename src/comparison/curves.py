@@ -57,6 +57,24 @@ def draw_precisions(axes: Axes, runs: Mapping[str, Path]) -> None:
     _finish(axes, "AP mean, %, validation")
 
 
+def draw_metrics(axes: Axes, run: Path, metrics: Sequence[str], title: str) -> None:
+    """Draw metrics of one run over its optimizer steps.
+
+    Args:
+        axes: to draw on.
+        run: its folder.
+        metrics: their names in ``metrics.csv``; those that it lacks are left out.
+        title: of the axes.
+    """
+    rows = list(metric_rows(run / "metrics.csv"))
+    for place, name in enumerate(metrics):
+        points = [(step + 1, row[name]) for step, row in rows if name in row]
+        if points:
+            color = COLORS[place % len(COLORS)]
+            axes.plot(*_means(points), color=color, label=plain(name.partition("/")[2]))
+    _finish(axes, title)
+
+
 def draw_sizes(axes: Axes, networks: Sequence[Mapping[str, Any]]) -> None:
     """Draw the AP of networks by face size.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,13 +12,15 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from src.comparison.curves import draw_losses, draw_precisions, draw_sizes
+from src.comparison.curves import draw_losses, draw_metrics, draw_precisions, draw_sizes
 from src.report import page as html
 from src.report.charts import new_chart
 from src.report.progress import duration
 from src.report.tables import percent
 from src.runs.files import replacing, write_json
+from src.runs.read import metric_rows
 from src.stages.plan import Stage
+from src.tracking.panels import WORKSPACES
 
 LEVELS = ("easy", "medium", "hard")
 
@@ -29,6 +32,14 @@ PICTURES = {
     "prune/widths.png": "Channels of each layer before and after pruning",
 }
 """Files that stages leave -> what they show."""
+
+LEARNED = [
+    panel
+    for section in ("Learned weights", "Student and teacher", "Rates and widths")
+    for panel in WORKSPACES["distillation"].sections[section]
+    if panel.kind == "lines"
+]
+"""What is drawn of each training that logs it, as in Weights & Biases."""
 
 
 def write_page(
@@ -126,6 +137,12 @@ def _charts(stages: Sequence[Stage], networks: Sequence[Mapping[str, Any]]) -> I
             (_chart(draw_losses, runs), "Loss on the labels during the trainings"),
             (_chart(draw_precisions, runs), "AP during the trainings"),
         ]
+    for name, folder in runs.items():
+        logged = {metric for _, row in metric_rows(folder / "metrics.csv") for metric in row}
+        for panel in LEARNED:
+            if logged.intersection(panel.metrics):
+                draw = functools.partial(draw_metrics, metrics=panel.metrics, title=panel.title)
+                drawings.append((_chart(draw, folder), f"{panel.title}, {name}"))
     if networks and all(row.get("metrics") for row in networks):
         drawings.append((_chart(draw_sizes, networks), "AP of each network by face size"))
     if drawings:

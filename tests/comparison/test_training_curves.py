@@ -8,6 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from src.comparison import draw_training
+from src.comparison.curves import draw_metrics
+from src.report.charts import new_chart
 
 
 @pytest.fixture
@@ -47,6 +49,15 @@ def test_draws_what_the_labels_give_and_the_validations(tmp_path, drawn):
     assert second.get_xdata()[0] == pytest.approx(2)  # of the steps 1, 2 and 3
     assert [text.get_text() for text in losses.get_legend().get_texts()] == ["plain", "distilled"]
     assert [line.get_xydata().tolist() for line in precisions.lines] == [[[20, 25]], []]
+
+
+def test_metrics_of_a_run_are_lines_where_it_has_them(tmp_path):
+    run = write(tmp_path / "run", [{"step": 0, "train/task": 3}, {"step": 1, "train/task": 2}])
+    axes = new_chart(4, 3).subplots()
+    draw_metrics(axes, run, ["train/task", "train/kd"], "Terms")
+    (line,) = axes.lines
+    assert line.get_xydata().tolist() == [[1, 3], [2, 2]]
+    assert (line.get_label(), axes.get_title()) == ("task", "Terms")
 
 
 def test_a_run_without_a_line_yet_is_an_empty_curve(tmp_path, drawn):
