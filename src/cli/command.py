@@ -13,6 +13,7 @@ from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
@@ -21,13 +22,21 @@ from yaml import YAMLError
 
 import src
 from src.cli.errors import describe, one_sentence
-from src.cli.options import CONF, check_folders, one_line, store_option_files, yaml_file
+from src.cli.folders import watch_folders
+from src.cli.options import CONF, one_line, store_option_files, yaml_file
 from src.report.terminal import printable
 from src.runs.processes import end_with_first
 from src.runs.record import run_folder
 
 _RAISE = "HYDRA_FULL_ERROR"
 """While this variable is "1", Hydra raises what it would print over several lines."""
+
+_REFUSED = {
+    "experimental_rerun": "whose file can run code; repeat the command in run.json instead",
+    "config_path": "which replaces all of conf/; give options of your own by --config-dir",
+    "config_name": "which replaces the settings of the command; give yours as experiment=FILE",
+}
+"""Flags of Hydra, and what is wrong with each."""
 
 
 def command(
@@ -57,11 +66,9 @@ def command(
         if signal.getsignal(signal.SIGINT) is src.stopped:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         end_with_first()
-        if any(word.startswith("--experimental-rerun") for word in sys.argv[1:]):
-            sys.exit("error: expected settings, got --experimental-rerun, whose file can run code; "
-                     "repeat the command in run.json instead")  # fmt: skip
         try:
-            check_folders(sys.argv[1:])
+            check_flags(sys.argv[1:])
+            watch_folders()
             store_option_files(sys.argv[1:])
         except ValueError as error:
             sys.exit(f"error: {printable(str(error))}")
@@ -81,6 +88,22 @@ def command(
             os.environ.pop(_RAISE, None)
 
     return main
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Refuse what would bring another program: settings of which nothing has been looked at.
+
+    Args:
+        arguments: of the command line; read as Hydra reads them, shortened flags among them.
+
+    Raises:
+        ValueError: naming the flag, and what to give instead.
+    """
+    given = vars(get_args_parser().parse_known_args(list(arguments))[0])
+    for name, reason in _REFUSED.items():
+        if given[name] is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"expected settings, got {flag} {given[name]}, {reason}")
 
 
 def refusal(error: Exception, name: str, arguments: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.cli.folders import watch_folders
 from src.cli.options import CONF, store_option_files
 
 
@@ -38,6 +39,7 @@ def composed_command(name: str, overrides: Sequence[str], *, where: str) -> Dict
         contextlib.nullcontext() if ready else initialize_config_dir(str(CONF), version_base="1.3")
     ):
         try:
+            watch_folders()
             store_option_files(overrides)
             return compose(name, list(overrides))
         except (HydraException, OmegaConfBaseException) as error:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
+from hydra.plugins.config_source import ConfigSource
 
 _KEYS = {
     "pipeline": ("name", "judged", "plan", "target"),
@@ -29,6 +30,9 @@ SWEEPER = ("design", "direction", "max_failures", "n_jobs", "n_trials")
 
 _RESOLVERS = ("now", "oc.select")
 """What an interpolation may call. ``oc.env`` reads secrets; ``oc.decode``, ``oc.create`` more."""
+
+_HEADER = 512
+"""Characters of a file in which Hydra looks for its header."""
 
 _FOLDERS = ("run", "study", "name", "group")
 """Names of which folders are made."""
@@ -48,6 +52,8 @@ def check_foreign(content: Any, package: str | None, group: str, conf: Path) -> 
     """
     content = content or {}
     top = group.partition("/")[0]
+    if top == "hydra":
+        raise ValueError(f"expected an option of a group of the command, got one of {group}")
     if package not in (None, "_global_", "_group_", *_packages(conf / group)):
         raise ValueError(
             f"expected '# @package _global_', that of conf/{group} or no such line, got "
@@ -74,9 +80,12 @@ def check_foreign(content: Any, package: str | None, group: str, conf: Path) -> 
 
 
 def package_of(text: str) -> str | None:
-    """What the first line of a file, ``# @package NAME``, names."""
-    header = re.match(r"\s*#\s*@package\s+(\S+)", text)
-    return header[1] if header else None
+    """What the header of a file, ``# @package NAME``, names, by Hydra's own reading of it.
+
+    Raises:
+        ValueError: a line that begins as a header and is none.
+    """
+    return ConfigSource._get_header_dict(text[:_HEADER])["package"]
 
 
 def check_interpolations(text: str) -> None:

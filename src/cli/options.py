@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,7 +54,7 @@ def store_option_files(arguments: Sequence[str]) -> None:
             refuse_outside(path, group)
             if file.is_file():
                 *folders, name = [part for part in path.split("/") if part]
-                content, package = _read_option(file, group)
+                content, package = read_option(file, group)
                 if after and group in content:
                     raise ValueError(
                         f"expected {path} behind {after} in {group}=[...], because later options "
@@ -64,37 +63,6 @@ def store_option_files(arguments: Sequence[str]) -> None:
                 ConfigStore.instance().store(
                     name, content, group="/".join([group, *folders]), package=package
                 )
-
-
-def check_folders(arguments: Sequence[str]) -> None:
-    """Read the options in folders that a command line adds, before Hydra does.
-
-    Args:
-        arguments: of the command line; looked at are ``--config-dir`` and ``--config-path``.
-
-    Raises:
-        ValueError: naming a file that is no YAML, or one that stands for too many values.
-    """
-    for folder in map(Path, _added(arguments)):
-        groups = [path.name for path in CONF.iterdir() if path.is_dir()]
-        inside = [file for group in groups for file in folder.glob(f"{group}/**/*.yaml")]
-        for file in [*folder.glob("*.yaml"), *inside]:
-            try:
-                if file.is_file():
-                    check_yaml(file.read_text(encoding="utf-8"))
-            except (yaml.YAMLError, OSError, ValueError) as error:
-                raise ValueError(
-                    f"expected YAML files in {folder}, got {file}, which cannot be read: "
-                    f"{one_line(error)}"
-                ) from None
-
-
-def _added(arguments: Sequence[str]) -> Iterator[str]:
-    names = ("--config-dir", "-cd", "--config-path", "-cp")
-    for word, following in itertools.pairwise([*arguments, ""]):
-        name, _, value = word.partition("=")
-        if name in names:
-            yield value or following
 
 
 def yaml_file(path: str) -> Path:
@@ -137,8 +105,17 @@ def _paths(override: Override) -> Iterator[tuple[str, str]]:
                 yield text, ",".join(o for o in texts[number + 1 :] if "/" not in o)
 
 
-def _read_option(file: Path, group: str) -> tuple[Any, str | None]:
-    """The content of a file, and the package that its first line names."""
+def read_option(file: Path, group: str) -> tuple[Any, str | None]:
+    """The content of a file, and the package that its header names.
+
+    Args:
+        file: of ``conf/``, or of anyone.
+        group: that it is an option of.
+
+    Raises:
+        ValueError: it is not YAML, stands for too many values, is no table of settings, or sets
+            what it may not.
+    """
     kind = f"expected {group}= of a YAML file with a table of settings, got {file}"
     try:
         text = file.read_text(encoding="utf-8")
@@ -152,8 +129,8 @@ def _read_option(file: Path, group: str) -> tuple[Any, str | None]:
         raise ValueError(f"{kind}, which cannot be read: {one_line(error)}") from None
     if content is None:
         raise ValueError(f"{kind}, which holds no such table")
-    package = package_of(text)
     try:
+        package = package_of(text)
         if not file.resolve().is_relative_to(CONF):
             check_foreign(OmegaConf.to_container(content), package, group, CONF)
     except ValueError as error:

@@ -18,8 +18,6 @@ from typing import Any
 import hydra.utils
 from omegaconf import OmegaConf
 
-from src.cli.options import CONF
-
 VARIABLE = "FEATHERFACE_TARGETS"
 """Environment variable with more names, such as ``mine.*,torch.nn.ReLU``. No file can set it."""
 
@@ -31,10 +29,16 @@ LIBRARIES = (
 )  # fmt: skip
 """Where the classes of other packages are defined that may be built."""
 
-_CLOSED = ("src.cli", "src.stages", "src.runs", "src.report", "src.checkpoint",
-           *(f"src.{file.stem}" for file in CONF.glob("*.yaml")))  # fmt: skip
-"""What starts commands or writes files: nothing that a setting has to build, but for these."""
-_OPEN = ("src.runs.teachers.TeacherSearch", "src.checkpoint.architecture")
+CALLABLES = (
+    "src.checkpoint.architecture", "src.detection", "src.distillation", "src.models",
+    "src.runs.teachers.TeacherSearch", "src.training.schedules", "src.training.teachers",
+)  # fmt: skip
+"""Our functions and classes that a configuration may call: they compute, and touch no files but
+those of weights. Others write files, start processes and import by name."""
+
+CLASSES = (*LIBRARIES, "src.data.datamodule", "src.data.transforms", "src.pruning",
+           "src.synthetic.tree", "src.training")  # fmt: skip
+"""Where only classes may be built: functions beside them write files."""
 
 
 def instantiate(config: Any, **arguments: Any) -> Any:
@@ -58,10 +62,10 @@ def check_targets(settings: Any) -> None:
         if isinstance(target, str) and _allowed(target, os.environ.get(VARIABLE, "")):
             continue
         raise ValueError(
-            f"expected {key} of what configurations may build (src.*, optimizers of torch.optim, "
-            f"Lightning, OmegaConf, Optuna), got {target!r}, which is something else or does not "
-            f"exist; where you trust it with all that you may do, set {VARIABLE}={target} in the "
-            "environment"
+            f"expected {key} of what configurations may build (networks, losses, data and "
+            f"training of src, torch.optim, Lightning, OmegaConf, Optuna), got {target!r}, which "
+            "is something else or does not exist; where you trust it with all that you may do, set "
+            f"{VARIABLE}={target} in the environment"
         )
 
 
@@ -92,10 +96,8 @@ def _allowed(target: str, added: str) -> bool:
     module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
     if not (callable(found) and isinstance(module, str) and isinstance(name, str)):
         return False
-    if _below(module, ("src",)):
-        full = f"{module}.{name}"
-        return full in _OPEN or not _below(full, _CLOSED)
-    return isinstance(found, type) and _below(module, LIBRARIES)
+    ours = _below(f"{module}.{name}", CALLABLES)
+    return ours or (isinstance(found, type) and _below(module, CLASSES))
 
 
 def _below(name: str, packages: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
 from src.cli.command import refusal
-from src.cli.options import CONF, check_folders, store_option_files
+from src.cli.options import CONF, store_option_files
 
 GROUPS = "backbone_early, backbone_late, cbam, bifpn, ssh, heads"
 
@@ -157,30 +157,6 @@ def test_no_such_settings(folder, content, problem):
     wanted = f"expected pruning= of a YAML file with a table of settings, got x.yaml, {problem}"
     with pytest.raises(ValueError, match=f"^{wanted}$"):
         store_option_files(["pruning=./x"])
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"a: [1\n", "while parsing a flow sequence"),
-        (b"a: \x00\n", "unacceptable character"),
-        (b"a: \xff\n", "'utf-8' codec"),
-        (b"a: &a [*a]\n", "aliases followed"),
-    ],
-)
-@pytest.mark.parametrize("given", [["--config-dir", "tree"], ["-cd=tree"], ["a=1", "-cp", "tree"]])
-def test_added_folders_are_read_before_hydra_does(folder, content, problem, given):
-    file = folder / "tree" / "model" / "own" / "mine.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text("stem: 4\n")
-    (folder / "tree" / "notes" / "other.yaml").parent.mkdir()  # no group: not looked at
-    (folder / "tree" / "notes" / "other.yaml").write_bytes(b"\xff")
-    check_folders(given)
-    file.write_bytes(content)
-    with pytest.raises(
-        ValueError, match=rf"in tree, got tree/model/own/mine\.yaml, which.*{problem}"
-    ):
-        check_folders(given)
 
 
 def test_other_paths_are_no_options(folder):

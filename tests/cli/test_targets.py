@@ -50,6 +50,12 @@ def test_what_training_is_made_of(target):
         # ours, which start commands, write files or build what nobody has looked at
         "src.stages.process.run_command", "src.checkpoint.write", "src.runs.files.write_json",
         "src.train.train", "src.cli.command.command", "src.cli.targets.instantiate",
+        "src.deploy.torch_files.TorchNetwork", "src.contest.child.Child",
+        "src.deploy.runtime.require",
+        "src.synthetic.tree.generate", "src.synthetic.generate", "src.images.files.write_image",
+        "src.data.layouts.text.write_lines", "src.evaluation.write_predictions",
+        "src.prediction.journal.Journal", "src.search.storage.open_storage",
+        "src.data.conversion.convert", "src.training.phases.collect", "src.training.logging._write",
         "src.nowhere.Thing", "src", "src.training", "", " os.system", "lightning", 3, None, ["a"],
     ],
 )  # fmt: skip
