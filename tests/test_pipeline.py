@@ -18,7 +18,7 @@ from offline_runs import read_runs
 from stand_in_wandb import stand_in
 
 from src import checkpoint
-from src.pipeline import pipeline
+from src.pipeline import pipeline, stages_of
 from src.runs import locks
 from src.stages import chain
 from src.stages.process import StageFailed
@@ -72,6 +72,13 @@ def ran(monkeypatch):
 def run(folder, *overrides):
     with composed("pipeline", folder, *overrides) as config:
         return pipeline(config, folder)
+
+
+def test_the_data_is_told_to_whom_it_concerns(tmp_path):
+    given = "dataset={data.root: elsewhere}"
+    with composed("pipeline", tmp_path, "pipeline=demo", given) as config:
+        told = {stage.name for stage in stages_of(config, tmp_path) if "data.root" in stage.options}
+    assert told == set(NAMES) - {"predict"}  # which has a source of its own
 
 
 def test_everything_once(tmp_path, ran, caplog):

@@ -1,4 +1,4 @@
-"""Break the code in thirty places, one at a time: ``python mutations.py FOLDER [first] [last]``.
+"""Break the code in places, one at a time: ``python mutations.py FOLDER [first] [last]``.
 
 Each change is made in a copy of the checkout in FOLDER, and the tests of its neighbourhood, without
 the slow ones, must fail. Prints a line for each: killed, or survived.
@@ -21,7 +21,7 @@ class Mutation(NamedTuple):
     """One change."""
 
     file: str
-    """Below src/."""
+    """Below src/, or below the checkout."""
     old: str
     new: str
     tests: str
@@ -88,12 +88,41 @@ MUTATIONS = [
     Mutation("comparison/intervals.py", "ddof=1", "ddof=0", "comparison"),
     Mutation("deploy/graph.py", "scores > self.decoder.score_threshold",
              "scores >= self.decoder.score_threshold - 0.05", "deploy"),
+    Mutation("contest/outputs.py", "scores = scores.sqrt()", "scores = scores.clone()",
+             "contest/test_contest_outputs.py"),
+    Mutation("contest/outputs.py", "< _SURE and logits.min() >= 0", "< _SURE",
+             "contest/test_contest_outputs.py"),
+    Mutation("contest/run.py", "own / seconds[0]", "own / seconds[-1]",
+             "contest/test_contest.py contest/test_contenders.py"),
+    Mutation("distillation/yunet.py", "height % STRIDES[-1] or width % STRIDES[-1]",
+             "height % STRIDES[-1]", "distillation/test_cells.py"),
+    Mutation("distillation/cells.py", "seen.scores > SIGN, nearest, highest",
+             "seen.scores > 0, nearest, highest", "distillation/test_cells.py"),
+    Mutation("distillation/cells.py", "/ target.sum().clamp(min=1)", "/ target.sum()",
+             "distillation/test_cells.py"),
+    Mutation("stages/verdict.py", "self.reached <= self.target", "self.reached < self.target",
+             "stages test_pipeline.py"),
+    Mutation("pipeline.py", 'if everywhere and takes_data(each["command"]):', "if everywhere:",
+             "stages test_pipeline.py"),
+    Mutation("runs/teachers.py", ' or "_target_" in config["pruning"]', "",
+             "runs/test_teacher_search.py"),
+    Mutation("runs/teachers.py", "if self._fits(f) and f.parent.resolve() != own",
+             "if self._fits(f)", "runs/test_teacher_search.py"),
+    Mutation("runs/bounded.py", "or depth > _DEEPEST", "", "runs test_hostile_checkpoints.py"),
+    Mutation("synthetic/tree.py", 'manifest.get("version") == VERSION', "True", "synthetic"),
+    Mutation("deploy/parity.py", "np.abs(wanted - theirs[name]).max()",
+             "(wanted - theirs[name]).max()", "deploy test_export.py"),
+    Mutation("runtime/featherface/images.py", "(columns / width, rows / height)",
+             "(rows / height, columns / width)", "runtime/test_runtime_detector.py"),
+    Mutation("runtime/featherface/images.py", "round(min(max(float(value), 0), width))",
+             "round(min(float(value), width))",
+             "runtime/test_runtime_detector.py runtime/test_runtime_command.py"),
 ]  # fmt: skip
 
 
 def survives(mutation: Mutation, copy: Path) -> bool:
     """Whether all tests pass although the code is broken."""
-    file = copy / "src" / mutation.file
+    file = next(f for f in (copy / "src" / mutation.file, copy / mutation.file) if f.is_file())
     sound = file.read_text(encoding="utf-8")
     count = sound.count(mutation.old)
     if not count:
@@ -124,7 +153,7 @@ def main() -> None:
             if first <= number <= last:
                 verdict = "survived" if survives(mutation, copy) else "killed"
                 change = f"{mutation.old.strip()} -> {mutation.new.strip()}"
-                print(f"{number:2} {verdict:8} src/{mutation.file}: {change!r}", flush=True)
+                print(f"{number:2} {verdict:8} {mutation.file}: {change!r}", flush=True)
     finally:
         subprocess.run(["git", "worktree", "remove", "--force", str(copy)], cwd=ROOT, check=True)
 

@@ -58,6 +58,12 @@ def test_probabilities_are_no_logits():
     torch.testing.assert_close(wanted.boxes, theirs.boxes)
 
 
+def test_logits_whose_sum_is_1_are_none():
+    outputs = raw(landmarks=False)
+    outputs["b"][..., 0], outputs["b"][..., 1] = 3, -2
+    assert not meaning_of(outputs).probabilities
+
+
 def test_the_cells_of_yunet():
     result = found(yunet())
     # The last of four cells, whose corner is (8, 8): centre (12, 10), 16 wide and 4 high.

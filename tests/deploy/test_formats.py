@@ -8,6 +8,7 @@ import torch
 from test_onnx import lively, pixels, pruned_student
 
 from src.deploy import FORMATS, ExportOptions, differences, expected, graph_of
+from src.deploy.parity import Expected
 from src.deploy.quantised import quantise
 from src.deploy.runtime import is_installed
 from src.detection.decoding import Decoder
@@ -84,6 +85,15 @@ def test_int8(name, model, tmp_path):
     for output, value in ours.outputs.items():
         apart = np.abs(theirs[output] - value).mean() / np.abs(value).mean()
         assert 1e-4 < apart < 0.3, (output, apart)
+
+
+def test_more_and_less_are_differences():
+    ours = Expected(np.zeros((1, 3, 8, 8), np.uint8), {"deltas": np.array([[1.0, -4.0]])})
+    for error in (-0.5, 0.5):
+        found = differences(
+            lambda _, error=error: {"deltas": np.array([[1.0 + error, -4]])}, [ours]
+        )
+        assert found["deltas"] == (0.5, 4.0)
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 20, 33)])

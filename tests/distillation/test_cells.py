@@ -21,11 +21,12 @@ FLAGSHIP = Path(__file__).parents[2] / "weights" / "flagship.onnx"
 
 
 def test_the_prior_nearest_to_the_teachers_box_learns_from_it():
-    boxes = torch.tensor([[[0, 0, 14, 14], [0, 0, 40, 40], [0, 0, 40, 40.0]]])
-    seen = Seen(torch.tensor([[0.9, 0.5, 0.0]]), boxes)
-    sides = torch.tensor([16.0, 32.0] * 3)
-    margin = torch.tensor([[0.0, 1, 1, 0, 1, 0]])  # the last cell: nothing is seen, 16 is highest
-    assert fitting_rows(seen, margin, sides, 2).tolist() == [[0, 3, 4]]
+    boxes = torch.tensor([[[0, 0, 14, 14], [0, 0, 40, 40], [0, 0, 40, 40], [0, 0, 40, 40.0]]])
+    seen = Seen(torch.tensor([[0.9, 0.5, 0.0, 0.01]]), boxes)
+    sides = torch.tensor([16.0, 32.0] * 4)
+    # In the last two cells next to nothing is seen, and 16 is highest.
+    margin = torch.tensor([[0.0, 1, 1, 0, 1, 0, 1, 0]])
+    assert fitting_rows(seen, margin, sides, 2).tolist() == [[0, 3, 4, 6]]
 
 
 def test_soft_focal_is_least_where_both_agree():
@@ -36,6 +37,7 @@ def test_soft_focal_is_least_where_both_agree():
         assert soft_focal(agreed + change, target) > 1e-3
     one = soft_focal(torch.tensor([[0.0]]), torch.tensor([[1.0]]))
     assert one.item() == pytest.approx(0.25 * math.log(2))
+    assert soft_focal(torch.tensor([[-20.0]]), torch.tensor([[0.0]])) < 1e-6  # and no 0 / 0
 
 
 class Fixed:
@@ -89,6 +91,13 @@ def test_decodes_every_cell(tmp_path):
     assert seen.boxes[0, -1].tolist() == [48, 16, 80, 48]
 
 
+@pytest.mark.parametrize(("height", "width"), [(64, 100), (100, 64)])
+def test_cells_that_images_do_not_fill_are_refused(height, width, tmp_path):
+    fabricate_yunet(tmp_path / "yunet.onnx")
+    with pytest.raises(ValueError, match=rf"multiples of 32 for YuNet, got {width}x{height}"):
+        YuNet(tmp_path / "yunet.onnx")(torch.zeros(1, 3, height, width))
+
+
 @pytest.mark.real_data
 def test_sees_what_opencv_finds_with_the_same_file(shared):
     file = shared / "peers" / "yunet_n_dynamic.onnx"
@@ -110,5 +119,3 @@ def test_sees_what_opencv_finds_with_the_same_file(shared):
     theirs = np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:4], faces[:, 14:]], 1)
     order = np.lexsort(ours.T), np.lexsort(theirs.T)
     np.testing.assert_allclose(ours[order[0]], theirs[order[1]], atol=0.51)
-    with pytest.raises(ValueError, match=r"multiples of 32 for YuNet, got 100x64"):
-        teacher(torch.zeros(1, 3, 64, 100))

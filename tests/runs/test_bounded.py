@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ def test_plain_data() -> None:
     with pytest.raises(ValueError, match="more than"):
         check_nodes({"a": itself})
     check_nodes({"a": [1, "text" * 100_000, None], 2: {}})
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(50, True), (51, False)])
+def test_plain_data_of_many_levels(depth: int, fits: bool) -> None:
+    table: Any = 1
+    for _ in range(depth):
+        table = [table]
+    with nullcontext() if fits else pytest.raises(ValueError, match="or 50 of them nested"):
+        check_nodes(table)
 
 
 def test_descriptions_of_data(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from src.runs.teachers import TeacherSearch
 def make_run(tmp_path):
     """``make_run("train/a", age=1)``: a run folder below tmp_path/outputs."""
 
-    def make(name, *, model="featherface_v1", root="data", finished=True, age=0, **kd):
+    def make(name, *, model="featherface_v1", root="data", finished=True, age=0, soft=False, **kd):
         folder = tmp_path / "outputs" / name
         (folder / "checkpoints").mkdir(parents=True)
         config = {"model": {"name": model}, "data": {"root": str(root)}, "kd": kd}
+        config["pruning"] = {"_target_": "src.pruning.SoftPruningSpec"} if soft else None
         (folder / "config.yaml").write_text(json.dumps(config))
         (folder / "checkpoints" / "best.ckpt").touch()
         if finished:
@@ -46,6 +47,7 @@ def test_newest_finished_teacher_of_the_data_is_found(make_run, search):
     make_run("train/student_net", model="nano_b")
     make_run("train/running", finished=False)
     make_run("train/distilled", _target_="src.training.distillation_objective")
+    make_run("train/pruned", soft=True)
     for number, content in enumerate([b"{", b"\xff\xfe", b"data: {root: 5}\nmodel: 3"]):
         damaged = make_run(f"train/damaged{number}")
         (damaged / "config.yaml").write_bytes(content)

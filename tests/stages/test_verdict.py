@@ -21,6 +21,12 @@ def test_every_target_is_judged():
     assert latency.reached == pytest.approx(12.0)
 
 
+def test_what_is_exactly_reached_is_met():
+    (size,) = judge({"parameters": 170_000}, BEFORE, AFTER)
+    assert size.met
+    assert size.sentence == "Parameters: met, 170,000 of at most 170,000, 0 below."
+
+
 def test_what_is_not_asked_for_is_not_judged():
     assert not judge({"parameters": None, "max_ap_loss": None, "latency": None}, BEFORE, AFTER)
 
