@@ -7,7 +7,7 @@ MobileNet configuration, whose sizes are the default here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -156,9 +156,8 @@ class Priors(NamedTuple):
     """Where they stand: finds those near a face without looking at all of them."""
 
 
-@lru_cache(maxsize=32)
 @torch.inference_mode(False)  # a later training must be able to use what an evaluation made
-def _cached_priors(spec: PriorSpec, height: int, width: int, device: torch.device) -> Priors:
+def _priors(spec: PriorSpec, height: int, width: int, device: torch.device) -> Priors:
     return Priors(
         make_priors(spec, height, width).to(device),
         spec.variances,
@@ -166,10 +165,20 @@ def _cached_priors(spec: PriorSpec, height: int, width: int, device: torch.devic
     )
 
 
+_kept_priors = lru_cache(maxsize=16)(_priors)
+"""More sizes than the views of an image have; of photographs no two may be alike."""
+
+_LARGEST_KEPT = 2**22
+"""Pixels of an input, 2.75 MB of priors; 16 photographs of a camera would be 250 MB."""
+
+
 def priors_for(spec: PriorSpec, shape: Sequence[int], device: torch.device) -> Priors:
     """Those of :func:`make_priors` for an input of ``shape`` [..., H, W], kept on ``device``.
 
     Building priors took longer than the network itself in the first RetinaFace releases; a training
-    run needs them for one size only.
+    run needs them for one size only. Those of large inputs are built anew, beside whose networks it
+    takes no time.
     """
-    return _cached_priors(spec, int(shape[-2]), int(shape[-1]), device)
+    height, width = int(shape[-2]), int(shape[-1])
+    build: Callable[..., Priors] = _kept_priors if height * width <= _LARGEST_KEPT else _priors
+    return build(spec, height, width, device)
