@@ -80,10 +80,20 @@ def read_entry(given: str) -> Entry:
         FileNotFoundError: no such file.
         ValueError: a file that no runtime here reads, or a setting that cannot be.
     """
-    settings: dict[str, Any] = {}
-    if Path(given).suffix in _YAML:
-        settings = _settings(Path(given))
-        given = settings.pop("file")
+    about = Path(given)
+    if about.suffix not in _YAML:
+        return _entry(given, {})
+    settings = _settings(about)
+    try:
+        return _entry(settings.pop("file"), settings)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{about}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{about}: {error}") from None
+
+
+def _entry(given: str, settings: dict[str, Any]) -> Entry:
+    """The entry of a file, with what was said about it."""
     form = _format(given)
     if form is None:
         found = checkpoint.find(given)
@@ -134,8 +144,8 @@ def _settings(path: Path) -> dict[str, Any]:
     """What a YAML file says, its ``file`` made a path of ours."""
     if not path.is_file():
         raise FileNotFoundError(f"expected a YAML file about a network, found none at {path}")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         check_yaml(text)
         settings = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:

@@ -167,10 +167,16 @@ def test_settings_that_cannot_be(settings, sentence, tmp_path):
 def test_files_that_are_none(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"nothing")
     (tmp_path / "a.yaml").write_text("a: [")
+    (tmp_path / "c.yaml").write_bytes(b"file: \xff")
+    (tmp_path / "d.yaml").write_text("file: gone.ckpt")
+    (tmp_path / "e.yaml").write_text("file: a.onnx")
     for name, sentence in {
         "a.onnx": "expected an ONNX file in .* got a damaged one",
         "a.yaml": "expected YAML about a network in",
         "b.yaml": "expected a YAML file about a network, found none",
+        "c.yaml": r"expected YAML about a network in .*c\.yaml, got: 'utf-8' codec",
+        "d.yaml": r"/d\.yaml: expected a checkpoint file, found none at gone\.ckpt",
+        "e.yaml": r"/e\.yaml: expected an ONNX file in .* got a damaged one",
         "b.ckpt": "expected a checkpoint file, found none",
     }.items():
         with pytest.raises((ValueError, FileNotFoundError), match=sentence):

@@ -1,4 +1,7 @@
-"""Exported networks: their file, and what it says of itself, to both who read it."""
+"""Exported networks: their file, and what it says of itself, to all who read it.
+
+And networks of others: a YuNet that teaches, and one that is described for a contest.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from fabricated_onnx import fabricate_yunet
 from onnx import ModelProto
 
 from featherface import Detector
+from src.contest.entry import read_entry
 from src.deploy.onnx_file import export_onnx
 from src.deploy.onnx_runtime import OnnxNetwork
 from src.deploy.options import ExportOptions
+from src.distillation import YuNet
 from src.models import plain
 
 from .format import Format
@@ -55,7 +61,37 @@ def _with_metadata(text: bytes, content: bytes) -> bytes:
     return model.SerializeToString()
 
 
+def _yunet(folder: Path) -> list[Path]:
+    fabricate_yunet(folder / "a.onnx")
+    return [folder / "a.onnx"]
+
+
+def _as_teacher(folder: Path) -> None:
+    YuNet(folder / "a.onnx")(torch.from_numpy(_IMAGE[:, :64].transpose(2, 0, 1)[None].copy()))
+
+
+_ABOUT = """# A detector of somebody else
+file: a.onnx
+name: theirs
+runtime: ONNX Runtime
+colour: BGR
+mean: &m [0, 0, 0]
+scale: 1.0
+multiple: 32
+size: null
+decoding: yunet
+priors: {sizes: [[16, 32], [64]], strides: [8, 16], variances: [0.1, 0.2]}
+"""
+
+
+def _described(folder: Path) -> list[Path]:
+    (folder / "a.yaml").write_text(_ABOUT)
+    return [*_yunet(folder), folder / "a.yaml"]
+
+
 FORMATS = {
+    "yunet": Format(_yunet, _as_teacher),
+    "contest": Format(_described, lambda folder: read_entry(str(folder / "a.yaml"))),
     "onnx": Format(_export, _by_the_framework),
     "onnx-package": Format(_export, _by_the_package),
     "onnx-metadata": Format(_export, _by_the_framework, _metadata_of, _with_metadata),

@@ -13,7 +13,7 @@ from src.runs.teachers import TeacherSearch
 from src.search.storage import JOURNAL
 from src.search.study import open_study
 from src.stages import Stage
-from src.stages.state import FILE, read_state, start
+from src.stages.state import FILE, standing, start
 from src.training.continuity import continuing
 
 from .format import Format
@@ -103,5 +103,5 @@ FORMATS = {
     "teacher": Format(_teacher, _find_teacher),
     "search": Format(_journal, lambda folder: _study(folder, None).get_trials()),
     "database": Format(_tables, lambda folder: _study(folder, _database(folder)).get_trials()),
-    "stage": Format(_state, lambda folder: read_state(_stage(folder))),
+    "stage": Format(_state, lambda folder: standing(_stage(folder), {"seed": "0"})),
 }
