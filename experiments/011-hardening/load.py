@@ -1,7 +1,9 @@
 """Memory of src.predict and of the package under load: ``python load.py FOLDER [share]``.
 
 Makes the photographs and videos in FOLDER, runs each command as a process of its own, and prints
-its resident memory at tenths of the work. A share below 1 does that part of the work only.
+its resident memory at tenths of the time. A share below 1 does that part of the work only. What is
+seen is in FOLDER/*.txt while a command still runs, so one that is stopped is not lost; the longest,
+``src.predict`` with the photographs, comes last.
 """
 
 from __future__ import annotations
@@ -58,21 +60,23 @@ def video(folder: Path, number: int) -> Path:
     return file
 
 
-def watched(command: list[str]) -> tuple[int, float, list[int]]:
-    """Exit code, seconds, and resident megabytes twice a second."""
+def watched(command: list[str], log: Path) -> tuple[int, float, list[int]]:
+    """Exit code, seconds, and resident megabytes twice a second, which ``log`` has at once."""
     begun = time.monotonic()
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/runtime"},
     )  # fmt: skip
     seen: list[int] = []
-    while process.poll() is None:
-        try:
-            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-        except (OSError, IndexError):
-            break
-        seen.append(pages * 4096 // 2**20)
-        time.sleep(0.5)
+    with log.open("w", buffering=1) as file:
+        while process.poll() is None:
+            try:
+                pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            except (OSError, IndexError):
+                break
+            seen.append(pages * 4096 // 2**20)
+            print(f"{time.monotonic() - begun:.1f} {seen[-1]}", file=file)
+            time.sleep(0.5)
     return process.wait(), time.monotonic() - begun, seen
 
 
@@ -80,22 +84,22 @@ def main() -> None:
     folder = Path(sys.argv[1]).resolve()
     share = float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
     sources = {
-        "photographs": photographs(folder / "photographs", max(1, round(2000 * share))),
         "giants": giants(folder / "giants"),
         "video": video(folder / "video", max(1, round(2000 * share))),
+        "photographs": photographs(folder / "photographs", max(1, round(2000 * share))),
     }
     for what, source in sources.items():
         for who, command in {
-            "src.predict": [
-                sys.executable, "-m", "src.predict", "checkpoint=flagship", f"source={source}",
-                "device=cpu", f"hydra.run.dir={folder}/{what}-predict",
-            ],
             "featherface": [
                 sys.executable, "-m", "featherface", str(source), "--draw", "--json",
                 f"{folder}/{what}-package/found.json", "--output", f"{folder}/{what}-package",
             ],
+            "src.predict": [
+                sys.executable, "-m", "src.predict", "checkpoint=flagship", f"source={source}",
+                "device=cpu", f"hydra.run.dir={folder}/{what}-predict",
+            ],
         }.items():  # fmt: skip
-            code, seconds, seen = watched(command)
+            code, seconds, seen = watched(command, folder / f"{what}-{who}.txt")
             tenths = [seen[min(len(seen) - 1, len(seen) * tenth // 10)] for tenth in range(1, 11)]
             print(json.dumps({
                 "what": what, "who": who, "exit": code, "seconds": round(seconds),
