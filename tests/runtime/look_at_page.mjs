@@ -54,6 +54,10 @@ for (const [width, scheme] of [[1280, "light"], [390, "dark"], [390, "light"]]) 
   await page.setViewport({ width, height: 900 });
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
   await page.screenshot({ path: `${screenshots}/${width}_${scheme}.png`, fullPage: true });
+  result[`scores_${width}`] = await page.$eval( // height of their digits' font on the screen
+    "#picture", (canvas) =>
+      (parseFloat(canvas.getContext("2d").font) * canvas.clientWidth) / canvas.width,
+  );
   result[`overflow_${width}`] = await page.evaluate(
     () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
   );

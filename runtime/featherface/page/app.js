@@ -51,30 +51,33 @@ function draw() {
   const faces = suppressed(rows, Number(element("threshold").value));
   canvas.width = picture.width;
   canvas.height = picture.height;
+  canvas.hidden = element("list").hidden = false;
+  element("hint").hidden = true;
+  const unit = Math.max(1, canvas.width / canvas.clientWidth); // a pixel of the screen
   const context = canvas.getContext("2d");
   context.drawImage(picture, 0, 0);
-  const line = Math.max(1, Math.round(Math.max(canvas.width, canvas.height) / 400));
-  context.font = `${8 + 5 * line}px system-ui, sans-serif`;
+  const line = 2 * unit;
+  const height = 14 * unit;
+  context.font = `${height}px system-ui, sans-serif`;
   for (const { box, score, landmarks } of faces) {
     const [left, top, right, bottom] = box;
     context.lineWidth = Math.min(line, Math.max(1, Math.min(right - left, bottom - top) / 8));
     context.strokeStyle = "#3cdc50";
     context.strokeRect(left, top, right - left, bottom - top);
     if (element("landmarks").checked) {
+      const dot = Math.min(3 * unit, Math.max(1, (right - left) / 16));
       COLOURS.forEach((colour, index) => {
         context.fillStyle = colour;
         context.beginPath();
-        context.arc(landmarks[2 * index], landmarks[2 * index + 1], line, 0, 2 * Math.PI);
+        context.arc(landmarks[2 * index], landmarks[2 * index + 1], dot, 0, 2 * Math.PI);
         context.fill();
       });
     }
-    label(context, score.toFixed(2), left, top, 8 + 5 * line);
+    label(context, score.toFixed(2), left, top, height);
   }
   const count = `${faces.length} ${faces.length === 1 ? "face" : "faces"}`;
   say(`${count}, ${milliseconds.toFixed(0)} ms, ${picture.width} x ${picture.height} pixels`);
   canvas.setAttribute("aria-label", `The picture with ${count} marked`);
-  canvas.hidden = element("list").hidden = false;
-  element("hint").hidden = true;
   if (!stream) {
     list(faces); // a table that changes with every frame is of no use
   }
@@ -89,7 +92,7 @@ function label(context, text, left, top, height) {
   context.fillStyle = "#000000";
   context.fillRect(x, y - height, width, height + 2);
   context.fillStyle = "#3cdc50";
-  context.fillText(text, x, y - 2);
+  context.fillText(text, x, y - height / 7);
 }
 
 function list(faces) {
@@ -186,6 +189,7 @@ element("threshold").addEventListener("input", ({ target }) => {
   draw();
 });
 element("landmarks").addEventListener("change", draw);
+window.addEventListener("resize", draw); // lines and scores are as wide as on the screen
 element("size").addEventListener("change", () => shown && lookAgain());
 element("model").addEventListener("change", loadModel);
 element("options").addEventListener("submit", (event) => event.preventDefault());
