@@ -33,12 +33,13 @@ from src.deploy import (
 )
 from src.deploy.accuracy import Exported, average_precision
 from src.images.files import IMAGE_SUFFIXES, read_image
+from src.images.resize import fit_inside, pad
 from src.models import FaceDetector
 from src.report.progress import tracked, waiting
 from src.report.tables import results_table
 from src.runs.files import write_json
 from src.runs.record import record
-from src.types import Outputs
+from src.types import MEAN_BGR, Outputs
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +49,12 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
 
     Returns:
         The content of ``export.json``: ``file``, its ``bytes`` (of all its parts), ``format``,
-        ``opset``, ``decode``, ``nms``, ``precision``, ``parameters``, ``seconds`` (of the export),
-        ``differences`` (per runtime and output the ``largest`` absolute one, the ``scale``, which
-        is the largest absolute value, and their quotient ``relative``), ``unread`` (runtimes that
-        refuse the file, and why), ``tolerance`` (of ``relative``), ``images`` and ``shapes``
-        compared, and of another precision than fp32 the ``ap`` of checkpoint and file.
+        ``opset``, ``decode``, ``nms``, ``precision``, ``size``, ``parameters``, ``seconds`` (of
+        the export), ``differences`` (per runtime and output the ``largest`` absolute one, the
+        ``scale``, which is the largest absolute value, and their quotient ``relative``),
+        ``unread`` (runtimes that refuse the file, and why), ``tolerance`` (of ``relative``),
+        ``images`` and ``shapes`` compared, and of another precision than fp32 the ``ap`` of
+        checkpoint and file.
 
     Raises:
         ValueError: settings that cannot be, or a file that computes something else.
@@ -66,7 +68,7 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
     form = FORMATS[config.format]
     options = ExportOptions(
         decode=config.decode, decoder=instantiate(config.decoder) if config.nms else None,
-        precision=config.precision, opset=config.opset,
+        precision=config.precision, opset=config.opset, size=_size(config.size),
     )  # fmt: skip
     form.check(config.format, options)
     form.require()  # before anything that takes time
@@ -75,9 +77,10 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
     record(folder, config)
     data: FaceDataModule = instantiate(config.data, _convert_="all")
     images = _images(config, data)
-    batches = _batches([read_image(image) for image in images], form.largest)
+    batches = _batches([read_image(image) for image in images], form.largest, options.size)
     if options.precision == "int8":
-        options = options._replace(calibration=_calibration(data, config.num_calibration))
+        calibration = _calibration(data, config.num_calibration, options.size)
+        options = options._replace(calibration=calibration)
     file.parent.mkdir(parents=True, exist_ok=True)
     ap: dict[str, dict[str, float]] = {}
     with TemporaryDirectory(prefix=".export-", dir=file.parent) as beside:
@@ -96,7 +99,7 @@ def export(config: DictConfig, folder: Path) -> dict[str, Any]:
     results = {
         "file": str(file), "bytes": size, "checkpoint": config.checkpoint,
         "format": config.format, "opset": config.opset, "decode": config.decode,
-        "nms": config.nms, "precision": config.precision,
+        "nms": config.nms, "precision": config.precision, "size": options.size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "seconds": seconds,
         "differences": {
@@ -158,9 +161,12 @@ def _compared(
 def _accuracy(
     model: FaceDetector, form: Format, stem: Path, options: ExportOptions, data: FaceDataModule
 ) -> dict[str, dict[str, float]]:
-    """AP of the checkpoint and of its file, by raw outputs, whatever is asked of the file."""
+    """AP of the checkpoint and of its file, by raw outputs, whatever is asked of the file.
+
+    Images have their own sizes, also where the file is for one.
+    """
     raw = stem.with_name(stem.name + form.suffixes[0])
-    form.write(model, raw, options._replace(decode=False, decoder=None))
+    form.write(model, raw, options._replace(decode=False, decoder=None, size=None))
     network = form.readers[0].load(raw, Outputs._fields)
     return {
         "checkpoint": average_precision(model, data),
@@ -178,12 +184,26 @@ def _file(config: DictConfig, folder: Path) -> Path:
     return file
 
 
-def _calibration(data: FaceDataModule, number: int) -> list[np.ndarray]:
+def _size(given: Sequence[int] | None) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    if len(given) != 2:
+        raise ValueError(f"expected height and width, size=[480,640], got size={list(given)}")
+    height, width = given
+    return height, width
+
+
+def _calibration(
+    data: FaceDataModule, number: int, size: tuple[int, int] | None
+) -> list[np.ndarray]:
     """Training images as they are, without augmentation, spread over all of them."""
     data.setup("fit")
     every = data.train_annotations
     chosen = every[:: max(1, len(every) // number)][:number]
-    return [_planes(read_image(each.path)[None]) for each in chosen]
+    images = [read_image(each.path) for each in chosen]
+    if size is not None:
+        images = [_framed(image, size) for image in images]
+    return [_planes(image[None]) for image in images]
 
 
 def _images(config: DictConfig, data: FaceDataModule) -> list[Path]:
@@ -207,7 +227,9 @@ def _images(config: DictConfig, data: FaceDataModule) -> list[Path]:
     return found[: config.num_images]
 
 
-def _batches(images: Sequence[np.ndarray], largest: int | None) -> list[np.ndarray]:
+def _batches(
+    images: Sequence[np.ndarray], largest: int | None, size: tuple[int, int] | None
+) -> list[np.ndarray]:
     """Each image [H, W, 3] by itself, and parts of the first, as [B, 3, H, W].
 
     A part two thirds as large, and a batch of three with odd sides: the image, its mirror image and
@@ -215,7 +237,12 @@ def _batches(images: Sequence[np.ndarray], largest: int | None) -> list[np.ndarr
 
     Args:
         largest: longer sides are cut to it; None: none is.
+        size: height and width that all are brought to, the batch of three as single images.
     """
+    if size is not None:
+        framed = [_framed(image, size) for image in images]
+        framed += [framed[0][:, ::-1], 255 - framed[0]]
+        return [_planes(image[None]) for image in framed]
     images = [image[:largest, :largest] for image in images]
     first = images[0]
     height, width = first.shape[:2]
@@ -223,6 +250,11 @@ def _batches(images: Sequence[np.ndarray], largest: int | None) -> list[np.ndarr
     part = first[: max(1, 2 * height // 3), : max(1, 2 * width // 3)]
     three = np.stack([odd, odd[:, ::-1], 255 - odd])
     return [_planes(batch) for batch in [*(image[None] for image in images), part[None], three]]
+
+
+def _framed(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image [H, W, 3] fitted into a size, and the mean colour beside it."""
+    return pad(fit_inside(image, *size)[0], *size, MEAN_BGR)
 
 
 def _planes(images: np.ndarray) -> np.ndarray:

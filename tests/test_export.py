@@ -13,6 +13,7 @@ from fabricated_onnx import fabricate_onnx
 
 import src.export
 from src.deploy import FORMATS, Difference, Reader
+from src.types import MEAN_BGR
 
 
 def picture(height=40, width=50):
@@ -82,6 +83,19 @@ def test_a_photo_and_a_file_of_ones_own(fabricated, weights, photo, tmp_path, ca
     assert results["unread"] == results["ap"] == {}
     assert "on 1 images: ONNX Runtime: deltas 1e-07, logits 0; OpenCV: deltas" in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_images_are_brought_to_the_size_of_the_file(fabricated, weights, photo, tmp_path):
+    options = [f"checkpoint={weights}", f"source={photo}", "size=[20,60]"]
+    with composed("export", tmp_path / "run", *options) as config:
+        results = src.export.export(config, tmp_path / "run")
+    assert results["size"] == (20, 60)
+    assert results["shapes"] == [[1, 3, 20, 60]] * 3
+    image, mirrored, negative = fabricated[1][0]
+    assert (image[0, :, :, 25:].transpose(1, 2, 0) == MEAN_BGR).all()  # 40 x 50 became 20 x 25
+    assert image[0, :, :, :25].std() > 10
+    np.testing.assert_array_equal(mirrored, image[..., ::-1])
+    np.testing.assert_array_equal(negative, 255 - image)
 
 
 def test_a_folder_and_the_name_of_the_checkpoint(fabricated, weights, tmp_path):
@@ -169,6 +183,8 @@ def test_a_mistake_of_ours_leaves_no_file_either(monkeypatch, weights, photo, tm
         ("output=faces.pt", "expected output=NAME.onnx, a file, got faces.pt"),
         ("source=/nowhere", "expected an image or a folder of images at source=/nowhere, found no"),
         ("opset=9", "expected an opset from 18 to "),
+        ("size=[640]", "expected height and width, size=[480,640], got size=[640]"),
+        ("size=[0,640]", "expected size[0] to be a whole number from 1 to 65536, got 0; set size="),
     ],
 )
 def test_settings(option, sentence, complaint, photo):
@@ -223,6 +239,7 @@ def test_missing_packages(package, form, extra, complaint, monkeypatch):
         (["format=pt2", "nms=true"], "onnx, openvino for nms=true, got pt2"),
         (["format=pt2", "precision=fp16"], "onnx, openvino, ncnn for precision=fp16, got pt2"),
         (["format=ncnn", "precision=int8"], "onnx, openvino for precision=int8, got ncnn"),
+        (["format=pt2", "size=[48,64]"], "onnx, openvino for size=[48, 64], got pt2"),
     ],
 )
 def test_what_a_format_cannot_hold(options, able, complaint, photo):

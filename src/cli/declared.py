@@ -77,6 +77,7 @@ SETTINGS: Mapping[str, Any] = {
     "save_predictions": bool,
     "second": str | None,
     "seed": Annotated[int, 0, 2**32 - 1],
+    "size": Sequence[Side] | None,
     "sizes": Side | Sequence[Side | Sequence[Side]],
     "source": str | None,
     "stages": str | Sequence[str] | None,

@@ -15,7 +15,7 @@ from src.contest.outputs import detections, meaning_of
 from src.deploy.runtime import Network
 from src.detection.decoding import Decoder
 from src.detection.priors import PriorSpec
-from src.images.resize import pad, resize
+from src.images.resize import fit_inside, pad
 from src.models import FaceDetector
 from src.types import Detections
 
@@ -97,16 +97,11 @@ class Contender:
         mean = list(entry.mean)
         background = mean if entry.colour == "BGR" else mean[::-1]  # after the mean: zero
         scale = (1.0, 1.0)
-        height, width = image.shape[:2]
         if entry.size is not None:
-            factor = min(entry.size[0] / height, entry.size[1] / width)
-            columns, rows = max(1, round(width * factor)), max(1, round(height * factor))
-            if factor != 1:
-                image = resize(image, columns, rows)
-            scale = (columns / width, rows / height)
             height, width = entry.size
+            image, scale = fit_inside(image, height, width)
         else:
-            height, width = (-(-side // multiple) * multiple for side in (height, width))
+            height, width = (-(-side // multiple) * multiple for side in image.shape[:2])
         image = pad(image, height, width, background)
         if entry.colour == "RGB":
             image = image[..., ::-1]

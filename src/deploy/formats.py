@@ -61,6 +61,8 @@ class Format(NamedTuple):
     """Whether decoding can be in the graph."""
     nms: bool = False
     """Whether suppression can."""
+    size: bool = False
+    """Whether the file can be for images of one size alone."""
     precisions: tuple[str, ...] = ("fp32",)
     largest: int | None = None
     """Longest side of an image, pixels; None: any."""
@@ -80,6 +82,7 @@ class Format(NamedTuple):
             "decode=true": options.decode and not self.decode,
             "nms=true": options.decoder is not None and not self.nms,
             f"precision={options.precision}": options.precision not in self.precisions,
+            f"size={list(options.size or ())}": options.size is not None and not self.size,
         }
         for setting, lacks in lacking.items():
             if lacks:
@@ -114,12 +117,12 @@ FORMATS = {
             Reader("OpenCV", "cv2", lambda file, outputs, _: OpenCVNetwork(file, outputs)),
         ),
         packages=("onnx", "onnxscript", "onnxruntime"),
-        decode=True, nms=True, precisions=_EVERY,
+        decode=True, nms=True, size=True, precisions=_EVERY,
     ),
     "openvino": Format(
         (".xml", ".bin"), export_openvino, (_OPENVINO,),
         packages=("onnx", "onnxscript", "openvino"), extra="openvino",
-        decode=True, nms=True, precisions=_EVERY,
+        decode=True, nms=True, size=True, precisions=_EVERY,
     ),
     "ncnn": Format(
         (".ncnn.param", ".ncnn.bin"), export_ncnn,

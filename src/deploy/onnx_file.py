@@ -16,6 +16,7 @@ from torch import nn
 from torch.fx.experimental import _config as symbolic_shapes
 
 from src.deploy.graph import INPUT
+from src.deploy.onnx_one_size import one_size_graph
 from src.deploy.onnx_runtime import FORMAT, PREFIX
 from src.deploy.options import ExportOptions, graph_of
 from src.deploy.quantised import quantise
@@ -32,7 +33,7 @@ EXAMPLE = (2, 3, 101, 69)
 
 
 def export_onnx(model: FaceDetector, path: Path, options: ExportOptions = _PLAIN) -> None:
-    """Write ``model`` as one ONNX file for any number and size of images.
+    """Write ``model`` as one ONNX file for any number and size of images, or for one size.
 
     Input: ``pixels``, float32 BGR [B, 3, H, W], 0 to 255. Outputs: see :mod:`src.deploy.graph`. Its
     metadata are JSON values under names that begin with ``featherface.``: ``format``, ``model``
@@ -49,7 +50,7 @@ def export_onnx(model: FaceDetector, path: Path, options: ExportOptions = _PLAIN
         ValueError: an opset that cannot be written, or the packages of the extra are missing.
     """
     (onnx,) = require("onnx")
-    proto = onnx_of(graph_of(model, options), opset=options.opset)
+    proto = onnx_of(graph_of(model, options), opset=options.opset, size=options.size)
     for name, value in _metadata(model, options).items():
         proto.metadata_props.add(key=PREFIX + name, value=json.dumps(value))
     onnx.checker.check_model(proto, full_check=True)
@@ -58,8 +59,13 @@ def export_onnx(model: FaceDetector, path: Path, options: ExportOptions = _PLAIN
         quantise(path, options.calibration)
 
 
-def onnx_of(graph: nn.Module, *, opset: int = 20) -> Any:
-    """An ``onnx.ModelProto`` of a module from :data:`EXAMPLE` images to its ``outputs``, by name.
+def onnx_of(graph: nn.Module, *, opset: int = 20, size: tuple[int, int] | None = None) -> Any:
+    """An ``onnx.ModelProto`` of a module from images to its ``outputs``, by name.
+
+    Args:
+        graph: the module.
+        opset: version of the operators.
+        size: height and width of its only images, one at a time; None: any number and size.
 
     Raises:
         ValueError: an opset that cannot be written, or the packages of the extra are missing.
@@ -74,8 +80,8 @@ def onnx_of(graph: nn.Module, *, opset: int = 20) -> Any:
         raise unwritable
     with quiet():
         exported = torch.onnx.export(
-            traced(graph), (), dynamo=True, opset_version=opset, external_data=False, verbose=False,
-            input_names=[INPUT], output_names=list(graph.outputs),  # type: ignore[arg-type]
+            traced(graph, size), (), dynamo=True, opset_version=opset, external_data=False,
+            verbose=False, input_names=[INPUT], output_names=list(graph.outputs),  # type: ignore[arg-type]
             custom_translation_table={torch.ops.featherface.suppress.default: _suppress()},
         )  # fmt: skip
         assert exported is not None  # it is None for the old exporter only
@@ -83,7 +89,11 @@ def onnx_of(graph: nn.Module, *, opset: int = 20) -> Any:
     if {item.domain: item.version for item in proto.opset_import}.get("") != opset:
         raise unwritable
     _strip(proto)
-    return proto
+    if size is None:
+        _name_sizes(proto)
+        return proto
+    with quiet():
+        return one_size_graph(proto)
 
 
 def _suppress() -> Callable[..., Any]:
@@ -109,8 +119,11 @@ def _suppress() -> Callable[..., Any]:
     return translated
 
 
-def traced(graph: nn.Module) -> torch.export.ExportedProgram:
-    """The graph of any number and size of images."""
+def traced(graph: nn.Module, size: tuple[int, int] | None = None) -> torch.export.ExportedProgram:
+    """The graph of any number and size of images, or of one image of one size."""
+    if size is not None:
+        with torch.no_grad():
+            return torch.export.export(graph, (torch.zeros(1, 3, *size),), strict=False)
     sizes = {axis: torch.export.Dim(name, min=1) for axis, name in _AXES.items()}
     # What holds for every size but cannot be proven must not narrow the sizes: both settings, the
     # first as torch.onnx itself has it, keep torch.export from assuming what is true of EXAMPLE.
@@ -126,7 +139,7 @@ _AXES = {0: "batch", 2: "height", 3: "width"}
 
 
 def _strip(proto: Any) -> None:
-    """Take out where in our code each node came from, paths included, and name the sizes."""
+    """Take out where in our code each node came from, paths included."""
     del proto.metadata_props[:]
     proto.graph.doc_string = ""
     for item in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
@@ -135,6 +148,10 @@ def _strip(proto: Any) -> None:
     for item in proto.graph.initializer:
         del item.metadata_props[:]
     del proto.graph.value_info[:]  # shapes in between: every runtime infers them
+
+
+def _name_sizes(proto: Any) -> None:
+    """Call the free axes what they are."""
     for axis, name in _AXES.items():
         proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
     for output in proto.graph.output:

@@ -1,4 +1,4 @@
-"""ONNX files run by OpenCV's dnn module, from OpenCV 5 on: older ones want one fixed size."""
+"""ONNX files run by OpenCV's dnn module: OpenCV 5 takes any size, OpenCV 4 files of one size."""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ class ExportOptions(NamedTuple):
     """One of :data:`PRECISIONS`."""
     opset: int = 20
     """Version of the ONNX operators."""
+    size: tuple[int, int] | None = None
+    """Height and width in pixels of the only images it takes, one at a time; None: any."""
     calibration: Sequence[np.ndarray] = ()
     """Images that show int8 how large activations are, BGR [B, 3, H, W] uint8."""
 

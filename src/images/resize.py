@@ -37,9 +37,18 @@ def fit_long_side(image: np.ndarray, long_side: int) -> tuple[np.ndarray, tuple[
         per pixel of the image along x and y. The two differ a little, since sides are rounded, and
         a lot where a very thin image keeps its last row.
     """
-    height, width = image.shape[:2]
-    factor = long_side / max(height, width)
+    return fit_inside(image, long_side, long_side)
+
+
+def fit_inside(
+    image: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Scale an image so that it is as large as a frame of ``height`` x ``width`` pixels allows.
+
+    As :func:`fit_long_side`, which is this for a square.
+    """
+    factor = min(height / image.shape[0], width / image.shape[1])
     if factor == 1:
         return image, (1.0, 1.0)
-    columns, rows = (max(1, round(side * factor)) for side in (width, height))
-    return resize(image, columns, rows), (columns / width, rows / height)
+    rows, columns = (max(1, round(side * factor)) for side in image.shape[:2])
+    return resize(image, columns, rows), (columns / image.shape[1], rows / image.shape[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from test_onnx import lively, pixels, pruned_student
@@ -41,9 +42,9 @@ def written(name, model, folder, options):
     return form, file
 
 
-def compare(name, model, folder, options, close=3e-5):
+def compare(name, model, folder, options, close=3e-5, shapes=SHAPES):
     form, file = written(name, model, folder, options)
-    wanted = [expected(model, pixels(*shape), options) for shape in SHAPES]
+    wanted = [expected(model, pixels(*shape), options) for shape in shapes]
     for reader in form.readers:
         if reader.installed and not (reader.name == "OpenCV" and options.decoder):
             network = reader.load(file, tuple(wanted[0].outputs))
@@ -61,6 +62,25 @@ def test_raw_outputs(name, model, tmp_path):
 @pytest.mark.parametrize("name", ["openvino", "pt2"])
 def test_decoded(name, model, tmp_path):
     compare(name, model, tmp_path, ExportOptions(decode=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+@pytest.mark.parametrize("shape", [(1, 64, 96), (1, 101, 77)])
+def test_decoded_of_one_size(name, shape, model, tmp_path):
+    compare(name, model, tmp_path, ExportOptions(decode=True, size=shape[1:]), shapes=[shape])
+
+
+@pytest.mark.slow
+def test_a_graph_of_one_size_is_of_operators_that_opencv_4_knows(model, tmp_path):
+    written("onnx", model, tmp_path, ExportOptions(decode=True, size=(64, 96)))
+    graph = onnx.load(tmp_path / "network.onnx").graph
+    constants = {tensor.name for tensor in graph.initializer}
+    assert not {node.op_type for node in graph.node} & {"Shape", "Clip", "Range", "Expand", "If"}
+    for node in graph.node:
+        assert "" not in node.input
+        assert not constants.issuperset(node.input)
+    assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim] == [1, 3, 64, 96]
 
 
 @pytest.mark.slow
