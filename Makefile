@@ -89,7 +89,7 @@ predict: $(READY) ## python -m src.predict $(ARGS), such as ARGS="checkpoint=...
 summary: $(READY) ## python -m src.summary $(ARGS), such as ARGS="model=nano_b_enhanced"
 	$(BIN)/python -m src.summary $(ARGS)
 
-compare: $(READY) ## python -m src.compare $(ARGS), such as ARGS="runs=outputs/multirun/<date>"
+compare: $(READY) ## python -m src.compare $(ARGS), such as ARGS="flagship best.ckpt" or "runs=outputs/multirun/<date>"
 	$(BIN)/python -m src.compare $(ARGS)
 
 check-data: $(READY) ## python -m src.check_data $(ARGS), such as ARGS="data=widerface data.root=..."

@@ -27,7 +27,7 @@ from src.runs.files import write_json
 from src.runs.record import record
 from src.training.callbacks import Pictures, PredictionFiles
 from src.training.detections import BestDetections
-from src.training.evaluator import score
+from src.training.evaluator import protocol, score
 from src.training.mistakes import MistakeSheets
 
 log = logging.getLogger(__name__)
@@ -78,23 +78,6 @@ def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
     log.info("by the protocol of COCO, best %d detections of an image: %s", most, shown)
     log.info("run folder: %s", folder)
     return metrics
-
-
-def protocol(config: DictConfig) -> dict[str, Any]:
-    """The settings beside the weights that decide the AP of a network, for a table row.
-
-    ``long_side`` is in pixels, null at the images' original size; ``scales`` are factors on it.
-    """
-    decoder, views = config.decoder, config.views
-    return {
-        "long_side": config.data.val_long_side,
-        "score_threshold": decoder.score_threshold,
-        "nms_iou": decoder.nms_iou,
-        "top_k": decoder.top_k,
-        "scales": list(views.scales),
-        "flip": views.flip,
-        "precision": config.trainer.precision,
-    }
 
 
 Found = Mapping[str, np.ndarray]

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from src import checkpoint
 from src.cli import command
 from src.cli.targets import instantiate
 from src.comparison import draw_training
+from src.contest.networks import data_facts, load_networks, names_of, score_networks
+from src.contest.page import size_rows
 from src.data.datamodule import FaceDataModule
 from src.models import FaceDetector
 from src.profiling.complexity import complexity
@@ -29,7 +30,6 @@ from src.runs.files import write_json
 from src.runs.processes import check_one_device
 from src.runs.provenance import revision
 from src.runs.record import record
-from src.training.evaluator import score
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,7 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
         )
     instead = f"python -m src.measure checkpoints=[{','.join(paths)}] trainer.devices=1 works"
     check_one_device(config.trainer, "to measure networks", instead)
-    models = {
-        name: checkpoint.load(path).model for name, path in zip(names_of(paths), paths, strict=True)
-    }
+    models = load_networks(paths)
     record(folder, config)
     rows = [
         {"name": name, "checkpoint": path,
@@ -68,7 +66,11 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
         "rounds": config.rounds, "revision": revision(),
     }  # fmt: skip
     if config.measure_ap:
-        results["data"] = add_metrics(config, rows, list(models.values()))
+        datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
+        scored = score_networks(config, models, datamodule)
+        for row in rows:
+            row["metrics"] = dict(scored[row["name"]].metrics)
+        results["data"] = data_facts(config, datamodule)
     results["networks"] = add_times(config, rows, list(models.values()))
     write_json(folder / "measure.json", results)
     table = networks_table(results["networks"])
@@ -86,47 +88,11 @@ def measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     return results
 
 
-def names_of(paths: Sequence[str]) -> list[str]:
-    """What the files are called in a table: by their run where its folder says more, each once."""
-    names: list[str] = []
-    for path in map(Path, paths):
-        parent = path.absolute().parent
-        name = path.stem
-        if parent.name == "checkpoints":  # outputs/train/NAME/checkpoints/best.ckpt
-            name = parent.parent.name
-        elif name == "pruned":  # outputs/prune/NAME/pruned.ckpt
-            name = parent.name
-        same = sum(other == name or other.startswith(f"{name} (") for other in names)
-        names.append(f"{name} ({same + 1})" if same else name)
-    return names
-
-
 def runs_of(paths: Sequence[str]) -> dict[str, Path]:
     """Name in the table -> folder of the training, of the files that lie in one with curves."""
     folders = {name: Path(path).absolute().parent.parent
                for name, path in zip(names_of(paths), paths, strict=True)}  # fmt: skip
     return {name: run for name, run in folders.items() if (run / "metrics.csv").exists()}
-
-
-def add_metrics(
-    config: DictConfig, rows: Sequence[dict[str, Any]], models: Sequence[FaceDetector]
-) -> dict[str, Any]:
-    """Give each row the ``metrics`` of its network; returns what they were measured on."""
-    datamodule: FaceDataModule = instantiate(config.data, _convert_="all")
-    facts: dict[str, Any] = {}
-    for number, (row, model) in enumerate(zip(rows, models, strict=True), 1):
-        log.info("AP of %s (%d of %d)", row["name"], number, len(rows))
-        result = score(
-            model, datamodule, decoder=instantiate(config.decoder),
-            views=instantiate(config.views, _convert_="all"), trainer=config.trainer,
-        )  # fmt: skip
-        row["metrics"] = dict(result.metrics)
-        facts = {
-            "root": config.data.root, "split": config.data.val_split,
-            "long_side": config.data.val_long_side, "images": result.num_images,
-            "ground_truth": str(datamodule.truth_folder or "labels, difficulty by face height"),
-        }  # fmt: skip
-    return facts
 
 
 def add_times(
@@ -166,10 +132,7 @@ def networks_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def sizes_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """AP of each network by face size; n/a where the images have no such face."""
-    cells = [
-        [f"`{row['name']}`", *(percent(row["metrics"][f"ap_{size}"]) for size in SIZE_LABELS)]
-        for row in rows
-    ]
+    cells = [[f"`{name}`", *values] for name, *values in size_rows(rows)]
     return markdown_table(["network", *(f"AP {label}" for label in SIZE_LABELS.values())], cells)
 
 

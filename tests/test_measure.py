@@ -11,8 +11,9 @@ import torch
 from composing import TINY_DATA, complaint_of, composed
 
 from src import checkpoint
+from src.contest.networks import names_of
 from src.evaluate import evaluate
-from src.measure import measure, names_of, networks_table, runs_of
+from src.measure import measure, networks_table, runs_of
 from src.models import featherface_v1
 from src.profiling.complexity import complexity
 

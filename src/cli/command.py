@@ -24,6 +24,7 @@ import src
 from src.cli.errors import describe, one_sentence
 from src.cli.folders import watch_folders
 from src.cli.options import CONF, one_line, store_option_files, yaml_file
+from src.cli.positional import name_files
 from src.report.terminal import printable
 from src.runs.processes import end_with_first
 from src.runs.record import run_folder
@@ -44,6 +45,7 @@ def command(
     task: Callable[[DictConfig, Path], Any],
     *,
     objective: Callable[[Any], Any] = lambda returned: returned,
+    files: str | None = None,
 ) -> Callable[[], Any]:
     """The entry point ``python -m src.<name>``.
 
@@ -51,6 +53,7 @@ def command(
         name: of ``conf/<name>.yaml``.
         task: called with the configuration and the folder of the run.
         objective: what a sweeper gets to know of what the task returned.
+        files: the setting that words without a ``=`` are values of; None: there are no such words.
     """
     ours = os.environ.get(_RAISE) != "1"
 
@@ -67,6 +70,8 @@ def command(
             signal.signal(signal.SIGINT, signal.default_int_handler)
         end_with_first()
         try:
+            if files is not None:
+                sys.argv[1:] = name_files(sys.argv[1:], files)
             check_flags(sys.argv[1:])
             watch_folders()
             store_option_files(sys.argv[1:])

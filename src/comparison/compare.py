@@ -13,6 +13,7 @@ from src.comparison.grouping import Grouping, Setting, short, shown, typed_key
 from src.comparison.intervals import Difference, Spread, difference, spread
 from src.comparison.teachers import OPTION as TEACHER
 from src.comparison.teachers import count_teachers
+from src.report.charts import SIZE_LABELS
 from src.runs.nested import is_below
 from src.runs.read import METRICS, LeftOut, Run
 
@@ -36,6 +37,8 @@ class Row:
 
     setting: Setting
     ap: Mapping[str, Spread]
+    size_ap: Mapping[str, Spread]
+    """Size of faces -> AP; empty where a run does not know it."""
     difference: Mapping[str, Difference]
     """From the base; empty for the base itself."""
     teacher_ap: Mapping[str, float]
@@ -125,6 +128,11 @@ def _row(setting: Setting, base: Setting) -> Row:
     return Row(
         setting=setting,
         ap={level: spread(list(own.values())) for level, (own, _) in by_seed.items()},
+        size_ap={
+            size: spread([run.size_ap[size] for run in setting.runs])
+            for size in SIZE_LABELS
+            if all(size in run.size_ap for run in setting.runs)
+        },
         difference={}
         if setting is base
         else {level: difference(own, other) for level, (own, other) in by_seed.items()},
@@ -229,6 +237,7 @@ def _content(row: Row) -> dict[str, Any]:
         "options": row.setting.parts,
         "parameters": row.parameters,
         "ap": {level: each._asdict() for level, each in row.ap.items()},
+        "size_ap": {size: each._asdict() for size, each in row.size_ap.items()},
         "difference": {level: each._asdict() for level, each in row.difference.items()},
         "teacher_ap": row.teacher_ap,
         "runs": [

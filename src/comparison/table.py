@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from src.comparison.compare import Comparison, Row
 from src.comparison.grouping import short
 from src.comparison.intervals import CONFIDENCE, Difference, Spread
+from src.report.charts import SIZE_LABELS
 from src.report.tables import markdown_table, percent
 from src.runs.read import METRICS
 
@@ -20,6 +21,8 @@ def markdown(comparison: Comparison, *, picture: str) -> str:
     blocks = [main_table(comparison)]
     if len(comparison.rows) > 1:
         blocks.append(_difference_table(comparison))
+    if _knows_sizes(comparison):
+        blocks.append(_sizes_table(comparison))
     if any(row.teacher_ap for row in comparison.rows):
         blocks.append(_teacher_table(comparison.rows))
     blocks += [
@@ -57,6 +60,24 @@ def _difference_table(comparison: Comparison) -> str:
         [_code(row.setting.name), *(_difference(row, level) for level in _LEVELS)]
         for row in comparison.rows
         if row.difference
+    ]
+    return markdown_table(head, rows)
+
+
+def _knows_sizes(comparison: Comparison) -> bool:
+    sizes = [each.mean for row in comparison.rows for each in row.size_ap.values()]
+    return not all(map(math.isnan, sizes))
+
+
+def _sizes_table(comparison: Comparison) -> str:
+    """AP in per cent of the hard faces by size; n/a where runs do not know it."""
+    head = ["faces by size", *(f"AP {label}" for label in SIZE_LABELS.values())]
+    rows = [
+        [
+            _code(row.setting.name),
+            *(_spread(row.size_ap[size]) if size in row.size_ap else "n/a" for size in SIZE_LABELS),
+        ]
+        for row in comparison.rows
     ]
     return markdown_table(head, rows)
 
@@ -99,6 +120,8 @@ def _method_lines(comparison: Comparison) -> Iterator[str]:
         "- AP in per cent, of each run's best checkpoint, chosen on the same validation images. "
         "± of an AP is the standard deviation over seeds; one seed has none."
     )
+    if _knows_sizes(comparison):
+        yield "- Faces by size: those of the hard setting, by sqrt(width x height) in pixels."
     every = [each for row in comparison.rows for each in row.difference.values()]
     kinds = {each.kind for each in every}
     if "paired" in kinds:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from src.evaluation.calibration import Judged, operate
 from src.evaluation.ground_truth import LEVELS
 from src.evaluation.wider_ap import SIZES, WiderResult
-from src.report.charts import SIZE_LABELS, new_chart, save_chart
+from src.report.charts import COLORS, SIZE_LABELS, new_chart, plain, save_chart
 
 _LABELS = {"easy": "Easy", "medium": "Medium", "hard": "Hard", **SIZE_LABELS}
 _SHOWN = np.linspace(0, 1, 101)[1:-1]
@@ -45,6 +45,24 @@ def _draw_panel(axes: Axes, result: WiderResult, settings: tuple[str, ...], titl
     axes.set(title=title, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(color="0.9")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+
+
+def draw_detectors(axes: Axes, results: Mapping[str, WiderResult], setting: str) -> None:
+    """Draw precision over recall of detectors in one setting, such as ``hard``.
+
+    Args:
+        axes: to draw on.
+        results: name -> result on the same images.
+        setting: of ``SETTINGS``.
+    """
+    for place, (name, result) in enumerate(results.items()):
+        precision, recall = result.curves[setting]
+        drawn = precision > 0
+        color = COLORS[place % len(COLORS)]
+        axes.plot(recall[drawn], precision[drawn], color=color, label=plain(name))
+    title = f"Precision over recall, {_LABELS[setting].lower()}"
+    axes.set(title=title, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(color="0.9")
 
 
 def draw_operation(detectors: Mapping[str, Judged], path: Path) -> None:

@@ -42,14 +42,29 @@ def find_mistakes(
     """
     corners = truth.boxes_xywh[:, :2], truth.boxes_xywh[:, :2] + truth.boxes_xywh[:, 2:]
     faces = np.concatenate(corners, axis=1)
-    on_a_face, seen = np.zeros(len(boxes), bool), np.zeros(len(faces), bool)
-    if len(boxes) and len(faces):
-        rows = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1, dtype=float)
-        face, overlap = best_faces(rows, truth.boxes_xywh)
-        on_a_face = overlap >= MIN_IOU
-        seen[face[on_a_face & (scores >= found)]] = True
-    false, missed = (scores >= confident) & ~on_a_face, truth.hard & ~seen
+    face = faces_of(
+        np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1, dtype=float), truth
+    )
+    seen = np.zeros(len(faces), bool)
+    seen[face[(face >= 0) & (scores >= found)]] = True
+    false, missed = (scores >= confident) & (face < 0), truth.hard & ~seen
     sides = np.sqrt(truth.boxes_xywh[:, 2] * truth.boxes_xywh[:, 3])
     return Mistakes(
         boxes[false], scores[false], faces[missed], np.digitize(sides[missed], SIZE_BOUNDS)
     )
+
+
+def faces_of(boxes_xywh: np.ndarray, truth: ImageTruth) -> np.ndarray:
+    """Number of the labelled face that each box is on, counted or not, as the AP matches them.
+
+    Args:
+        boxes_xywh: [K, 4 or more] (x, y, w, h, ...), pixels of the original image.
+        truth: the labelled faces.
+
+    Returns:
+        [K] int; -1 for a box without a face.
+    """
+    if not len(boxes_xywh) or not len(truth.boxes_xywh):
+        return np.full(len(boxes_xywh), -1)
+    face, overlap = best_faces(boxes_xywh, truth.boxes_xywh)
+    return np.where(overlap >= MIN_IOU, face, -1)

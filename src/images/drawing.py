@@ -14,6 +14,10 @@ GREEN = (80, 220, 60)
 """BGR."""
 ORANGE = (0, 150, 255)
 """BGR."""
+MAGENTA = (255, 80, 255)
+"""BGR."""
+GREY = (190, 190, 190)
+"""BGR."""
 _LANDMARK_COLOURS = ((0, 0, 255), (0, 255, 255), (255, 0, 255), (0, 255, 0), (255, 0, 0))
 """BGR of left eye, right eye, nose, left and right mouth corner: a swap shows at a glance."""
 _SHEET_BACKGROUND = 40

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -18,12 +20,32 @@ SIZE_LABELS = {
 """Sizes of faces that have an AP of their own, and what they are called."""
 
 
+_SHORT = 14
+"""Letters of a name of which three stand side by side below a chart for a column."""
+
+
 def new_chart(width: float, height: float) -> Figure:
     """An empty chart of that many inches.
 
     Not of pyplot: no global state and no window system, so it is safe within a training.
     """
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def column_chart(draw: Callable[..., None], *shown: Any) -> Figure:
+    """A chart for a column of a page, its legend below, where it covers nothing.
+
+    Args:
+        draw: called with its axes and what is ``shown``; it labels the lines.
+    """
+    figure = new_chart(4.1, 3.6)
+    axes = figure.subplots()
+    draw(axes, *shown)
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 3 if max(map(len, labels), default=0) <= _SHORT else 1
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns,
+                  frameon=False, fontsize=9)  # fmt: skip
+    return figure
 
 
 def save_chart(chart: Figure, path: Path, *, dpi: int = 120) -> None:

@@ -81,6 +81,14 @@ def charts(drawings: Sequence[tuple[Figure, str]]) -> Markup:
     return _part("charts", shown)
 
 
+def photos(shown: Sequence[tuple[bytes, str]]) -> Markup:
+    """Files of photographs, JPEG, side by side where there is room, each with its line below.
+
+    One that is clicked, or reached by the tabulator, fills the window."""
+    encoded = [(about, base64.b64encode(content).decode("ascii")) for content, about in shown]
+    return _part("photos", encoded)
+
+
 def render(drawing: Figure, kind: str) -> bytes:
     """A figure as a file of ``svg`` or ``png``; the same figure is the same file."""
     stream = io.BytesIO()

@@ -37,6 +37,8 @@ class Run:
     """None of a command without a seed, such as an evaluation."""
     ap: Mapping[str, float]
     """Level -> AP of the best checkpoint."""
+    size_ap: Mapping[str, float]
+    """Size of faces, as in ``ap_size_0_16`` without ``ap_`` -> AP; empty of an older run."""
     teacher_ap: Mapping[str, float]
     """Level -> AP of the teacher; empty without one."""
     curve: Sequence[tuple[int, float]]
@@ -132,7 +134,8 @@ def _unusable(folder: Path) -> str | None:
 
 
 def _read(folder: Path) -> Run:
-    metrics = _json(folder / "metrics.json")
+    file = folder / "metrics.json"
+    metrics = _json(file)
     config = _yaml(folder / "config.yaml")
     provenance = _json(folder / "run.json")
     rows = list(metric_rows(folder / "metrics.csv"))
@@ -140,7 +143,12 @@ def _read(folder: Path) -> Run:
     return Run(
         folder=folder,
         seed=config.get("seed"),
-        ap=_precisions(metrics, folder / "metrics.json"),
+        ap=_precisions(metrics, file),
+        size_ap={
+            name.removeprefix("ap_"): math.nan if value is None else _fraction(name, value, file)
+            for name, value in metrics.items()
+            if name.startswith("ap_size_")
+        },
         teacher_ap=_teacher(rows),
         curve=[(step + 1, row["val/ap"]) for step, row in rows if "val/ap" in row],
         steps=None if last is None else last + 1,
@@ -150,7 +158,7 @@ def _read(folder: Path) -> Run:
         choices=provenance["choices"],
         overrides=provenance["overrides"],
         provenance=provenance,
-        finished=(folder / "metrics.json").stat().st_mtime,
+        finished=file.stat().st_mtime,
     )
 
 
@@ -183,13 +191,17 @@ def _precisions(metrics: Mapping[str, Any], file: Path) -> dict[str, float]:
     found = {}
     for level, name in METRICS.items():
         value = metrics.get(name, "nothing")
-        found[level] = math.nan if value is None else value
-        if value is not None and (not isinstance(value, (int, float)) or not 0 <= value <= 1):
-            raise ValueError(
-                f"expected {name} between 0 and 1 in {file}, got {value}; repeat that run, or "
-                "leave its folder out"
-            )
+        found[level] = math.nan if value is None else _fraction(name, value, file)
     return found
+
+
+def _fraction(name: str, value: Any, file: Path) -> float:
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(
+            f"expected {name} between 0 and 1 in {file}, got {value}; repeat that run, or "
+            "leave its folder out"
+        )
+    return value
 
 
 def metric_rows(file: Path) -> Iterator[tuple[int, dict[str, float]]]:

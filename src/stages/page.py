@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from src.comparison.curves import draw_losses, draw_metrics, draw_precisions, draw_sizes
 from src.report import page as html
-from src.report.charts import new_chart
+from src.report.charts import column_chart
 from src.report.progress import duration
 from src.report.tables import percent
 from src.runs.files import replacing, write_json
@@ -134,8 +133,8 @@ def _charts(stages: Sequence[Stage], networks: Sequence[Mapping[str, Any]]) -> I
     drawings = []
     if runs:
         drawings += [
-            (_chart(draw_losses, runs), "Loss on the labels during the trainings"),
-            (_chart(draw_precisions, runs), "AP during the trainings"),
+            (column_chart(draw_losses, runs), "Loss on the labels during the trainings"),
+            (column_chart(draw_precisions, runs), "AP during the trainings"),
         ]
     for name, folder in runs.items():
         logged = {metric for _, row in metric_rows(folder / "metrics.csv") for metric in row}
@@ -144,20 +143,10 @@ def _charts(stages: Sequence[Stage], networks: Sequence[Mapping[str, Any]]) -> I
                 draw = functools.partial(draw_metrics, metrics=panel.metrics, title=panel.title)
                 drawings.append((_chart(draw, folder), f"{panel.title}, {name}"))
     if networks and all(row.get("metrics") for row in networks):
-        drawings.append((_chart(draw_sizes, networks), "AP of each network by face size"))
+        drawings.append((column_chart(draw_sizes, networks), "AP of each network by face size"))
     if drawings:
         yield html.heading("Trainings and face sizes")
         yield html.charts(drawings)
-
-
-def _chart(draw: Callable[..., None], shown: Any) -> Figure:
-    """A chart for a column of the page, its legend below, where it covers nothing."""
-    figure = new_chart(4.1, 3.6)
-    axes = figure.subplots()
-    draw(axes, shown)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3,
-                  frameon=False, fontsize=9)  # fmt: skip
-    return figure
 
 
 def _before_and_after(stages: Sequence[Stage], judged: Mapping[str, str]) -> Iterator[Markup]:

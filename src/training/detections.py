@@ -16,13 +16,15 @@ class BestDetections(L.Callback):
     """The best detections of each image.
 
     Args:
-        count: of an image, at most.
+        count: of an image, at most; None: all.
+        lowest: score that they have at least.
 
     ``rows`` has them by the name of the image, [K, 5] (x, y, w, h, score), of all processes.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int | None, *, lowest: float = 0.0) -> None:
         self.count = count
+        self.lowest = lowest
         self.rows: dict[str, np.ndarray] = {}
 
     def on_test_batch_end(
@@ -35,7 +37,8 @@ class BestDetections(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         for name, found in zip(batch.names, outputs["detections"], strict=True):
-            self.rows[name] = detection_rows(found)[: self.count]  # best first
+            rows = detection_rows(found)[: self.count]  # best first
+            self.rows[name] = rows[rows[:, 4] >= self.lowest]
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.world_size > 1:

@@ -121,6 +121,23 @@ def save_and_score(
     return dict(result.metrics)
 
 
+def protocol(config: Any) -> dict[str, Any]:
+    """The settings beside the weights that decide the AP of a network, for a table row.
+
+    ``long_side`` is in pixels, null at the images' original size; ``scales`` are factors on it.
+    """
+    decoder, views = config.decoder, config.views
+    return {
+        "long_side": config.data.val_long_side,
+        "score_threshold": decoder.score_threshold,
+        "nms_iou": decoder.nms_iou,
+        "top_k": decoder.top_k,
+        "scales": list(views.scales),
+        "flip": views.flip,
+        "precision": config.trainer.precision,
+    }
+
+
 def score(
     model: FaceDetector,
     datamodule: L.LightningDataModule,
