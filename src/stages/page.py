@@ -141,7 +141,7 @@ def _charts(stages: Sequence[Stage], networks: Sequence[Mapping[str, Any]]) -> I
         for panel in LEARNED:
             if logged.intersection(panel.metrics):
                 draw = functools.partial(draw_metrics, metrics=panel.metrics, title=panel.title)
-                drawings.append((_chart(draw, folder), f"{panel.title}, {name}"))
+                drawings.append((column_chart(draw, folder), f"{panel.title}, {name}"))
     if networks and all(row.get("metrics") for row in networks):
         drawings.append((column_chart(draw_sizes, networks), "AP of each network by face size"))
     if drawings:
