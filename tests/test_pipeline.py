@@ -179,7 +179,10 @@ def test_every_plan_composes(tmp_path, ran, name):
     [
         (["stages=[serch]"], "expected stages among teacher, distil, search"),
         (["stages=[measure]"], "expected the result of stage teacher in"),
-        (["plan.search.command=sweep"], "expected plan.search.command among benchmark, check_data"),
+        (
+            ["plan.search.command=sweep"],
+            "expected plan.search.command among benchmark, calibrate",
+        ),
         (["plan.search.result=null"], "expected text as plan.search.result, got None"),
         (["+plan.new=3"], "expected text as plan.new.command, got 3"),
         (["+plan.search.x=3"], "expected plan.search with command, options, result; got also 'x'"),

@@ -28,11 +28,11 @@ def draw_widths(widths: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.barh(place, row["before"], height=0.8, color=color, alpha=0.25)
         axes.barh(place, row["after"], height=0.8, color=color)
         axes.text(
-            row["before"], place, f" {row['after']} of {row['before']}", va="center", fontsize=7
+            row["before"], place, f" {row['after']} of {row['before']}", va="center", fontsize=9
         )
-    axes.set_yticks(range(len(widths)), [row["name"] for row in widths], fontsize=7)
+    axes.set_yticks(range(len(widths)), [row["name"] for row in widths], fontsize=9)
     axes.set_ylim(len(widths) - 0.4, -0.6)
-    axes.set_xlim(0, 1.15 * max(row["before"] for row in widths))
+    axes.set_xlim(0, 1.2 * max(row["before"] for row in widths))
     axes.set_xlabel("channels; pale: before pruning")
     labels = []
     for group in groups:
@@ -41,6 +41,6 @@ def draw_widths(widths: Sequence[Mapping[str, Any]], path: Path) -> None:
             for when in ("before", "after")
         )
         labels.append(Patch(color=colors[group], label=f"{group}: {1 - after / before:.0%} gone"))
-    axes.legend(handles=labels, fontsize=8, loc="lower right")
+    axes.legend(handles=labels, fontsize=9, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     save_chart(figure, path)

@@ -20,8 +20,11 @@ SIZE_LABELS = {
 """Sizes of faces that have an AP of their own, and what they are called."""
 
 
-_SHORT = 14
-"""Letters of a name of which three stand side by side below a chart for a column."""
+_BESIDE = ((14, 3), (27, 2))
+"""Letters of the longest name, and how many stand side by side below a chart for a column."""
+
+_LINE = 0.17
+"""Inches that a line of names takes below such a chart."""
 
 
 def new_chart(width: float, height: float) -> Figure:
@@ -42,7 +45,9 @@ def column_chart(draw: Callable[..., None], *shown: Any) -> Figure:
     axes = figure.subplots()
     draw(axes, *shown)
     handles, labels = axes.get_legend_handles_labels()
-    columns = 3 if max(map(len, labels), default=0) <= _SHORT else 1
+    longest = max(map(len, labels), default=0)
+    columns = next((count for letters, count in _BESIDE if longest <= letters), 1)
+    figure.set_figheight(figure.get_figheight() + _LINE * (max(0, len(labels) - 1) // columns))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns,
                   frameon=False, fontsize=9)  # fmt: skip
     return figure

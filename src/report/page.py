@@ -62,11 +62,6 @@ def table(
     return _part("table", head, rows, marks or [""] * len(rows), words)
 
 
-def picture(drawing: Figure, about: str, *, pixels: bool = False) -> Markup:
-    """A figure, as lines that stay sharp, or as pixels where these would be too many."""
-    return image(render(drawing, "png" if pixels else "svg"), about, pixels=pixels)
-
-
 def image(content: bytes, about: str, *, pixels: bool = False, wide: bool = False) -> Markup:
     """A file of a picture, SVG or PNG, within the page; one with small text scrolls sideways."""
     kind = "image/png" if pixels else "image/svg+xml"
@@ -76,8 +71,7 @@ def image(content: bytes, about: str, *, pixels: bool = False, wide: bool = Fals
 def charts(drawings: Sequence[tuple[Figure, str]]) -> Markup:
     """Charts with what they show, side by side where there is room: 4 inches wide each, so that
     their text is readable on a telephone."""
-    shown = [(about, base64.b64encode(render(each, "svg")).decode("ascii"))
-             for each, about in drawings]  # fmt: skip
+    shown = [(about, base64.b64encode(render(each)).decode("ascii")) for each, about in drawings]
     return _part("charts", shown)
 
 
@@ -89,12 +83,11 @@ def photos(shown: Sequence[tuple[bytes, str]]) -> Markup:
     return _part("photos", encoded)
 
 
-def render(drawing: Figure, kind: str) -> bytes:
-    """A figure as a file of ``svg`` or ``png``; the same figure is the same file."""
+def render(drawing: Figure) -> bytes:
+    """A figure as a file of SVG; the same figure is the same file."""
     stream = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "figure"}):
-        metadata = {"Date": None} if kind == "svg" else None
-        drawing.savefig(stream, format=kind, dpi=150, metadata=metadata)
+        drawing.savefig(stream, format="svg", dpi=150, metadata={"Date": None})
     return stream.getvalue()
 
 

@@ -21,7 +21,7 @@ def run_command(
     command: str,
     arguments: Sequence[str],
     say: Callable[[str], None],
-    variables: Mapping[str, str],
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Run ``python -m src.<command>`` and pass on what it says, line by line.
 
@@ -29,7 +29,7 @@ def run_command(
         command: of this project.
         arguments: of the command line.
         say: is told each line.
-        variables: of its environment, more than ours.
+        variables: of its environment, beside ours.
 
     Ctrl-C reaches it as it reaches us; where we are told to end (SIGTERM), or end without a word
     (Linux alone), it is told to end as well, and keeps what it has done.
@@ -41,7 +41,7 @@ def run_command(
         [sys.executable, "-m", f"src.{command}", *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace", cwd=Path.cwd(), preexec_fn=end_with_parent,
-        env={**os.environ, **variables},
+        env={**os.environ, **(variables or {})},
     )  # fmt: skip
     previous = signal.signal(signal.SIGTERM, lambda number, _: _pass_on(process, number))
     last: collections.deque[str] = collections.deque(maxlen=1)

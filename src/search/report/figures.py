@@ -14,19 +14,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
 from optuna.trial import FrozenTrial, TrialState
 
-from src.report.charts import COLORS, new_chart, plain
+from src.report.charts import COLORS, plain
 from src.search.report.trials import COSTS, SearchRecord, number
 from src.search.study import CACHED
 
 VALUE, BEST, BELIEF, FAILED = COLORS[0], COLORS[6], COLORS[1], COLORS[3]
 """Colours: measured values, the best so far, what the model says, trials without a value."""
 
-WIDTH = 10.5
-"""Width of a picture, inches."""
+SHARP = 200
+"""Trials up to which each is drawn as lines; more would make the page large."""
+
+SMALL = 9
+"""Points of the smallest text, which is 11 pixels where a column is as narrow as a telephone."""
 
 _AGES = LinearSegmentedColormap.from_list("ages", ("#BFDDF0", VALUE, "#003D5C"))
 _RING: dict[str, Any] = {
@@ -34,90 +36,69 @@ _RING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def draw_history(search: SearchRecord) -> Figure:
-    """Values by trial, one panel per objective; of a single one also what the model says."""
-    count = len(search.objectives)
-    figure = new_chart(WIDTH, 0.9 + 3.1 * count)
-    panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
-    for objective, axes in enumerate(panels):
-        trials = search.measured
-        places = [trial.number for trial in trials]
-        values = np.array([trial.values[objective] for trial in trials])
-        show_view(axes, search, objective)
-        own = np.array([CACHED not in trial.user_attrs for trial in trials], dtype=bool)
+def draw_history(axes: Axes, search: SearchRecord, objective: int) -> None:
+    """Values of an objective by trial; of the first also what the model says."""
+    trials = search.measured
+    places = [trial.number for trial in trials]
+    values = np.array([trial.values[objective] for trial in trials])
+    show_view(axes, search, objective)
+    own = np.array([CACHED not in trial.user_attrs for trial in trials], dtype=bool)
+    axes.scatter(
+        np.array(places)[own], values[own], color=VALUE, label="measured", **_point(search)
+    )
+    if not own.all():
+        point = {**_point(search), "edgecolors": VALUE, "linewidths": 1.1}
         axes.scatter(
-            np.array(places)[own], values[own], color=VALUE, label="measured", **_point(search)
-        )
-        if not own.all():
-            point = {**_point(search), "edgecolors": VALUE, "linewidths": 1.1}
-            axes.scatter(
-                np.array(places)[~own], values[~own], facecolors="white", label="from the cache",
-                **point,
-            )  # fmt: skip
-        mark_diverged(axes, search, objective, places)
-        if trials:
-            sign = search.sign(objective)
-            best = sign * np.minimum.accumulate(sign * values)
-            axes.step(
-                places, best, where="post", color=BEST, linewidth=1.2, linestyle="--",
-                label="best measured so far",
-            )  # fmt: skip
-        if objective == 0:
-            _draw_beliefs(axes, search)
-        _mark_valueless(axes, search)
-        axes.set_ylabel(plain(search.objectives[objective]))
-        tidy(axes)
-    panels[-1].set_xlabel("trial")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[-1].set_xlim(-0.7, max(trial.number for trial in search.trials) + 0.7)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=8, frameon=False, fontsize=8.5,
-        handletextpad=0.4, columnspacing=1.1, markerscale=0.9,
-    )  # fmt: skip
-    return figure
+            np.array(places)[~own], values[~own], facecolors="white", label="from the cache",
+            **point,
+        )  # fmt: skip
+    mark_diverged(axes, search, objective, places)
+    if trials:
+        sign = search.sign(objective)
+        best = sign * np.minimum.accumulate(sign * values)
+        axes.step(
+            places, best, where="post", color=BEST, linewidth=1.2, linestyle="--",
+            label="best measured so far",
+        )  # fmt: skip
+    if objective == 0:
+        _draw_beliefs(axes, search)
+    _mark_valueless(axes, search)
+    axes.set_ylabel(plain(search.objectives[objective]))
+    tidy(axes)
+    axes.set_xlabel("trial")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(-0.7, max(trial.number for trial in search.trials) + 0.7)
 
 
-def draw_importance(search: SearchRecord, importances: Mapping[str, float]) -> Figure:
+def draw_importance(axes: Axes, search: SearchRecord, importances: Mapping[str, float]) -> None:
     """One bar per setting, the most important on top."""
     ordered = sorted(importances.items(), key=lambda item: -item[1])
-    figure = new_chart(0.7 * WIDTH, 0.8 + 0.34 * len(ordered))
-    axes = figure.subplots()
     axes.barh(range(len(ordered)), [share for _, share in ordered], color=VALUE, height=0.7)
     for place, (_, share) in enumerate(ordered):
-        axes.text(share, place, f" {share:.0%}", va="center", fontsize=9)
+        axes.text(share, place, f" {share:.0%}", va="center", fontsize=SMALL)
     axes.set_yticks(range(len(ordered)), [plain(search.label(name)) for name, _ in ordered])
     axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlim(0, 1.12 * max(importances.values()))
+    axes.set_xlim(0, 1.25 * max(importances.values()))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     tidy(axes, lines="x")
-    return figure
 
 
-def draw_costs(search: SearchRecord, costs: Sequence[str]) -> Figure:
-    """The first objective against user attributes that say what a trial's network costs."""
-    figure = new_chart(WIDTH, 3.5)
-    panels = figure.subplots(1, max(2, len(costs)), sharey=True)
-    for axes, cost in zip(panels, costs, strict=False):
-        trials = [trial for trial in search.measured if cost in trial.user_attrs]
-        places = [trial.user_attrs[cost] for trial in trials]
-        scatter(axes, search, trials, places, 0)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        if cost == "parameters":  # all of nearly as many, where a budget is met
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        else:
-            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set_xlabel(COSTS[cost])
-    panels[0].set_ylabel(plain(search.objectives[0]))
-    for axes in panels[len(costs) :]:
-        axes.set_visible(False)
-    return figure
+def draw_cost(axes: Axes, search: SearchRecord, cost: str) -> None:
+    """The first objective against a user attribute that says what a trial's network costs."""
+    trials = [trial for trial in search.measured if cost in trial.user_attrs]
+    places = [trial.user_attrs[cost] for trial in trials]
+    scatter(axes, search, trials, places, 0)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if cost == "parameters":  # all of nearly as many, where a budget is met
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    else:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(xlabel=COSTS[cost], ylabel=plain(search.objectives[0]))
 
 
-def draw_front(search: SearchRecord) -> Figure:
+def draw_front(axes: Axes, search: SearchRecord) -> None:
     """The first two objectives of every trial, and those that nothing is better than in both."""
-    figure = new_chart(0.75 * WIDTH, 4.6)
-    axes = figure.subplots()
     values = np.array([trial.values[:2] for trial in search.measured])
     axes.scatter(values[:, 0], values[:, 1], color="0.75", label="measured", **_point(search))
     front = np.array([trial.values[:2] for trial in search.front])
@@ -129,15 +110,14 @@ def draw_front(search: SearchRecord) -> Figure:
     axes.scatter(front[:, 0], front[:, 1], color=BELIEF, label="Pareto front", **_point(search))
     for trial, place in zip(search.front, front, strict=True):
         axes.annotate(
-            str(trial.number), place, textcoords="offset points", xytext=(5, 4), fontsize=8
+            str(trial.number), place, textcoords="offset points", xytext=(5, 4), fontsize=SMALL
         )
     axes.set(xlabel=plain(search.objectives[0]), ylabel=plain(search.objectives[1]))
-    axes.legend(frameon=False, fontsize=9)
     for axis, limits in ((axes.xaxis, view(search, 0)), (axes.yaxis, view(search, 1))):
         show_numbers(axis, limits)
     axes.set(xlim=view(search, 0), ylim=view(search, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     tidy(axes)
-    return figure
 
 
 def view(search: SearchRecord, objective: int) -> tuple[float, float] | None:
@@ -165,7 +145,7 @@ def mark_diverged(
             axes.annotate(
                 number(trial.values[objective]), (place, 1 if sign > 0 else 0),
                 xycoords=("data", "axes fraction"), xytext=(0, -16 * sign),
-                textcoords="offset points", ha="center", va="center", fontsize=7, color=VALUE,
+                textcoords="offset points", ha="center", va="center", fontsize=SMALL, color=VALUE,
                 arrowprops={"arrowstyle": "->", "color": VALUE, "shrinkA": 0},
             )  # fmt: skip
 
@@ -245,4 +225,5 @@ def _mark_valueless(axes: Axes, search: SearchRecord) -> None:
 def _point(search: SearchRecord) -> dict[str, Any]:
     """How a trial is drawn: smaller where there are many."""
     size = 34 * min(1.0, (80 / max(1, len(search.trials))) ** 0.5)
-    return {"s": size, "linewidths": 0.6, "edgecolors": "white", "zorder": 3}
+    return {"s": size, "linewidths": 0.6, "edgecolors": "white", "zorder": 3,
+            "rasterized": len(search.trials) > SHARP}  # fmt: skip

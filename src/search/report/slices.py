@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from src.report.charts import new_chart
 from src.search.choice import FEWEST, fit, measured
 from src.search.coordinates import from_unit, to_unit
 from src.search.posterior import GaussianProcess
-from src.search.report.figures import BELIEF, WIDTH, plain, scatter, view
+from src.search.report.figures import BELIEF, SMALL, plain, scatter, view
 from src.search.report.trials import SearchRecord
 
 POINTS = 101
 """Points of a curve; settings with fewer values have one for each."""
-
-COLUMNS = 3
 
 Project = Callable[[dict[str, Any]], Mapping[str, Any]]
 
@@ -54,23 +49,6 @@ def slices(search: SearchRecord, *, project: Project | None = None) -> dict[str,
     return {name: each for name, each in found.items() if each is not None}
 
 
-def draw_slices(search: SearchRecord, curves: Mapping[str, Slice], *, objective: int = 0) -> Figure:
-    """Values against each setting, with what is believed of them along it."""
-    names = [name for name in search.distributions if not search.distributions[name].single()]
-    columns = 2 if len(names) in (1, 2, 4) else COLUMNS
-    rows = math.ceil(len(names) / columns)
-    figure = new_chart(WIDTH, 0.5 + 2.7 * rows)
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes in panels[:, 0]:
-        axes.set_ylabel(plain(search.objectives[objective]))
-    for axes, name in zip(panels.flat, names, strict=False):
-        curve = curves.get(name) if objective == 0 else None
-        _draw_slice(axes, search, name, curve, objective)
-    for axes in list(panels.flat)[len(names) :]:
-        axes.set_visible(False)
-    return figure
-
-
 def _along(
     name: str,
     chosen: Mapping[str, Any],
@@ -99,9 +77,10 @@ def _same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def _draw_slice(
+def draw_slice(
     axes: Axes, search: SearchRecord, name: str, curve: Slice | None, objective: int
 ) -> None:
+    """Values of an objective against a setting, with what is believed of them along it."""
     distribution: Any = search.distributions[name]
     trials = [trial for trial in search.measured if name in trial.params]
     if isinstance(distribution, CategoricalDistribution):
@@ -109,7 +88,7 @@ def _draw_slice(
         axes.set_xticks(range(len(choices)), [plain(_short(text)) for text in choices])
         axes.set_xlim(-0.5, len(choices) - 0.5)
         if sum(map(len, choices)) > 24:
-            axes.tick_params(axis="x", labelrotation=30, labelsize=8)
+            axes.tick_params(axis="x", labelrotation=30, labelsize=SMALL)
         # Beside each other, in the order of the trials, and left of the curve's mark.
         places = [
             choices.index(str(trial.params[name])) - 0.3 + 0.4 * trial.number / len(search.trials)
@@ -130,6 +109,7 @@ def _draw_slice(
         _draw_curve(axes, distribution, curve)
         axes.set_ylim(view(search, objective))  # not that of the curve's far end
     axes.set_title(plain(search.label(name)), fontsize=10)
+    axes.set_ylabel(plain(search.objectives[objective]))
 
 
 def _draw_curve(axes: Axes, distribution: BaseDistribution, curve: Slice) -> None:

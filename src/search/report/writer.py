@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from markupsafe import Markup
 from optuna.distributions import BaseDistribution
@@ -16,15 +15,13 @@ from optuna.trial import TrialState
 
 from src.pruning.picture import draw_widths
 from src.report import page as html
+from src.report.charts import column_chart
 from src.search.choice import Choice
-from src.search.report.figures import draw_costs, draw_front, draw_history, draw_importance
-from src.search.report.slices import Project, draw_slices, slices
+from src.search.report.figures import draw_cost, draw_front, draw_history, draw_importance
+from src.search.report.slices import Project, draw_slice, slices
 from src.search.report.tables import comparison_table, settings_table, trials_table
 from src.search.report.trials import COSTS, SearchRecord, duration, number, read_search, seconds_of
 from src.search.study import CACHED
-
-SHARP = 200
-"""Trials up to which pictures are drawn as lines; more would make the page large."""
 
 FEWEST = 4
 """Measured trials from which importances are told."""
@@ -138,7 +135,8 @@ def _best(search: SearchRecord) -> Iterator[Markup]:
             "objective without being worse in another. Values as measured."
         )
         if len(search.objectives) == 2:
-            yield _picture(search, draw_front(search), "The two objectives of every trial")
+            drawing = column_chart(draw_front, search)
+            yield html.charts([(drawing, "The two objectives of every trial")])
         yield trials_table(search, search.front)
     elif search.chosen is not None:
         yield html.heading("Chosen trial")
@@ -174,7 +172,10 @@ def _verdict(search: SearchRecord, chosen: Choice) -> str:
 def _history(search: SearchRecord) -> Iterator[Markup]:
     if search.trials:
         yield html.heading("History")
-        yield _picture(search, draw_history(search), "Value of each trial, and the best so far")
+        yield html.charts([
+            (column_chart(draw_history, search, place), f"{name} of each trial, and the best yet")
+            for place, name in enumerate(search.objectives)
+        ])  # fmt: skip
 
 
 def _slices(search: SearchRecord, project: Project | None) -> Iterator[Markup]:
@@ -197,8 +198,12 @@ def _slices(search: SearchRecord, project: Project | None) -> Iterator[Markup]:
         text += f" {', '.join(missing)} follows from the others, so it has no curve."
     yield html.paragraph(text, note=True)
     for objective, name in enumerate(search.objectives):
-        drawing = draw_slices(search, curves, objective=objective)
-        yield _picture(search, drawing, f"{name} against each setting")
+        believed = curves if objective == 0 else {}
+        yield html.charts([
+            (column_chart(draw_slice, search, each, believed.get(each), objective),
+             f"{name} against {search.label(each)}")
+            for each in open_
+        ])  # fmt: skip
 
 
 def _importance(study: Study, search: SearchRecord) -> Iterator[Markup]:
@@ -216,15 +221,17 @@ def _importance(study: Study, search: SearchRecord) -> Iterator[Markup]:
         "large share even if it changes little. The curves above tell that."
     )
     yield html.paragraph(text, note=True)
-    yield _picture(search, draw_importance(search, found), "Importance of each setting")
+    drawing = column_chart(draw_importance, search, found)
+    yield html.charts([(drawing, "Importance of each setting")])
 
 
 def _costs(search: SearchRecord) -> Iterator[Markup]:
     if costs := search.costs:
         yield html.heading("Cost")
-        about = " and ".join(COSTS[cost] for cost in costs)
-        drawing = draw_costs(search, costs)
-        yield _picture(search, drawing, f"{search.objectives[0]} against {about}")
+        yield html.charts([
+            (column_chart(draw_cost, search, cost), f"{search.objectives[0]} against {COSTS[cost]}")
+            for cost in costs
+        ])  # fmt: skip
 
 
 def _widths(search: SearchRecord) -> Iterator[Markup]:
@@ -235,14 +242,11 @@ def _widths(search: SearchRecord) -> Iterator[Markup]:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "widths.svg"
         draw_widths(widths, file)
-        yield html.image(file.read_bytes(), "Channels of each layer before and after pruning")
+        about = "Channels of each layer before and after pruning"
+        yield html.image(file.read_bytes(), about, wide=True)
 
 
 def _trials(search: SearchRecord) -> Iterator[Markup]:
     if search.trials:
         yield html.heading("Trials")
         yield trials_table(search, search.trials)
-
-
-def _picture(search: SearchRecord, drawing: Any, about: str) -> Markup:
-    return html.picture(drawing, about, pixels=len(search.trials) > SHARP)
